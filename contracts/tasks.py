@@ -1,0 +1,12 @@
+"""The tasks this server knows, by the names that the Hugging Face hub uses."""
+
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """The kind of problem a checkpoint was fine-tuned for."""
+
+    TEXT_CLASSIFICATION = "text-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
+    QUESTION_ANSWERING = "question-answering"
+    SUMMARIZATION = "summarization"

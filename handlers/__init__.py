@@ -1,0 +1,1 @@
+"""One task each: text -> rows -> arrays -> answer."""

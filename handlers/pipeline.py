@@ -1,0 +1,93 @@
+"""One loaded model: preprocess -> plan -> run -> postprocess, one answer or error per item.
+
+The server's engine, ``tuneserve predict`` and the training gate all go through this class: what passes the
+gate is what serves.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import ServingError
+from contracts.tensors import IDS, Tensors
+from handlers.base import Handler, Prepared
+from handlers.batching import plan_batches
+from handlers.tokenization import Row
+from model_store.backends.base import Backend
+
+DEFAULT_BATCH_TOKENS = 2048
+"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough not to hold others up."""
+
+
+class Pipeline:
+    """A handler around a backend."""
+
+    def __init__(self, handler: Handler[Any, Any], backend: Backend) -> None:
+        self.handler = handler
+        self.backend = backend
+
+    def __call__(
+        self, items: Sequence[Any], max_batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> list[Any | ServingError]:
+        """Answer all items, batched; the answer of one never depends on the others.
+
+        Returns:
+            One answer or ``ServingError`` per item, in order.
+        """
+        prepared = self.handler.preprocess(items)
+        rows = [row for one in prepared if isinstance(one, Prepared) for row in one.rows]
+        outputs: list[Tensors] = [{}] * len(rows)
+        budget = max_batch_tokens if self.backend.batchable else 1
+        for batch in plan_batches([len(row) for row in rows], budget):
+            for index, output in zip(batch, self.run([rows[i] for i in batch]), strict=True):
+                outputs[index] = output
+        answers: list[Any | ServingError] = []
+        taken = 0
+        for item, one in zip(items, prepared, strict=True):
+            if isinstance(one, ServingError):
+                answers.append(one)
+                continue
+            mine = outputs[taken : taken + len(one.rows)]
+            taken += len(one.rows)
+            answers.append(self.handler.postprocess(item, one, mine))
+        return answers
+
+    def run(self, rows: Sequence[Row], padded_tokens: int | None = None) -> list[Tensors]:
+        """Run rows as one padded batch.
+
+        Args:
+            rows: at least one.
+            padded_tokens: length to pad to; default the longest row.
+
+        Returns:
+            Per row, its outputs without the row axis and without padding.
+        """
+        length = padded_tokens or max(map(len, rows))
+        outputs = self.backend.run(self._pad(rows, length))
+        return [
+            {
+                name: array[index, : len(row)] if self.handler.per_token else array[index]
+                for name, array in outputs.items()
+            }
+            for index, row in enumerate(rows)
+        ]
+
+    def close(self) -> None:
+        """Free the backend."""
+        self.backend.close()
+
+    def _pad(self, rows: Sequence[Row], length: int) -> Tensors:
+        shape = (len(rows), length)
+        input_ids = np.full(shape, self.handler.tokenizer.pad_id, dtype=IDS)
+        attention_mask = np.zeros(shape, dtype=IDS)
+        token_type_ids = np.zeros(shape, dtype=IDS)
+        for index, row in enumerate(rows):
+            input_ids[index, : len(row)] = row.input_ids
+            attention_mask[index, : len(row)] = 1
+            token_type_ids[index, : len(row)] = row.token_type_ids
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+        }

@@ -1,0 +1,1 @@
+"""Checkpoints on disk, and how one becomes something that runs."""

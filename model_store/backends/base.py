@@ -1,0 +1,51 @@
+"""The backend seam: a protocol of one method, and the words to choose a backend by."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from contracts.tensors import Tensors
+
+BackendName = Literal["auto", "torch", "onnxruntime", "openvino", "fake"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Arrays in, arrays out; knows no text and no task.
+
+    ``run`` takes ``input_ids`` and ``attention_mask``, int64, ``(rows, tokens)`` (and ``token_type_ids``
+    where ``input_names`` has it; other keys are ignored) and returns every output of the graph by name as
+    float32, first axis rows: ``logits`` ``(rows, labels)`` or ``(rows, tokens, labels)``; question
+    answering has ``start_logits`` and ``end_logits`` ``(rows, tokens)``. It does not keep its arguments.
+    Not thread-safe: one caller at a time.
+    """
+
+    name: str
+    """``torch``, ``onnxruntime``, ``openvino`` or ``fake``."""
+    precision: str
+    device: str
+    input_names: frozenset[str]
+    bytes: int
+    """Size of the loaded artifact."""
+    batchable: bool
+    """False where an answer would depend on its neighbours (dynamic int8): rows run alone."""
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Execute one padded batch."""
+        ...
+
+    def close(self) -> None:
+        """Free memory and threads; the backend is not used again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """What the user asked for; ``auto`` leaves it to measurement and rules."""
+
+    backend: BackendName = "auto"
+    precision: PrecisionName = "auto"
+    device: DeviceName = "auto"
+    threads: int | None = None
+    """Compute threads; None: the CPU quota of the control group."""
