@@ -1,7 +1,7 @@
 """One loaded model: preprocess -> plan -> run -> postprocess, one answer or error per item.
 
-The server's engine, ``tuneserve predict`` and the training gate all go through this class: what passes the
-gate is what serves.
+The server's engine, ``tuneserve predict`` and the training gate all go through this class: what passes
+the gate is what serves.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ import numpy as np
 from contracts.errors import ServingError
 from contracts.tensors import IDS, Tensors
 from handlers.base import Handler, Prepared
-from handlers.batching import plan_batches
+from handlers.batching import padded_length, plan_batches
 from handlers.tokenization import Row
 from model_store.backends.base import Backend
 
 DEFAULT_BATCH_TOKENS = 2048
-"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough not to hold others up."""
+"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough to hold nobody up."""
 
 
 class Pipeline:
@@ -37,10 +37,12 @@ class Pipeline:
         """
         prepared = self.handler.preprocess(items)
         rows = [row for one in prepared if isinstance(one, Prepared) for row in one.rows]
+        lengths = [self.padded_length(row) for row in rows]
         outputs: list[Tensors] = [{}] * len(rows)
         budget = max_batch_tokens if self.backend.batchable else 1
-        for batch in plan_batches([len(row) for row in rows], budget):
-            for index, output in zip(batch, self.run([rows[i] for i in batch]), strict=True):
+        for batch in plan_batches(lengths, budget):
+            ran = self.run([rows[index] for index in batch], lengths[batch[0]])
+            for index, output in zip(batch, ran, strict=True):
                 outputs[index] = output
         answers: list[Any | ServingError] = []
         taken = 0
@@ -53,18 +55,17 @@ class Pipeline:
             answers.append(self.handler.postprocess(item, one, mine))
         return answers
 
-    def run(self, rows: Sequence[Row], padded_tokens: int | None = None) -> list[Tensors]:
-        """Run rows as one padded batch.
+    def padded_length(self, row: Row) -> int:
+        """Tokens that a row costs: its length and its padding, which depend on the row alone."""
+        return padded_length(len(row), self.handler.manifest.max_tokens)
 
-        Args:
-            rows: at least one.
-            padded_tokens: length to pad to; default the longest row.
+    def run(self, rows: Sequence[Row], padded_tokens: int) -> list[Tensors]:
+        """Run rows as one batch, padded to ``padded_tokens``.
 
         Returns:
             Per row, its outputs without the row axis and without padding.
         """
-        length = padded_tokens or max(map(len, rows))
-        outputs = self.backend.run(self._pad(rows, length))
+        outputs = self.backend.run(self._pad(rows, padded_tokens))
         return [
             {
                 name: array[index, : len(row)] if self.handler.per_token else array[index]
