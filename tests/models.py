@@ -1,7 +1,8 @@
 """Tiny seeded checkpoints of every architecture the server is tested on, each with a tokenizer.
 
-A checkpoint is a plain Hugging Face folder: ``config.json``, ``model.safetensors``, ``tokenizer.json``,
-``tokenizer_config.json``. Weights are random; the head is scaled so that logits are well apart.
+A checkpoint is a plain Hugging Face folder: ``config.json``, ``model.safetensors``,
+``tokenizer.json``, ``tokenizer_config.json``. Weights are random; the head is scaled so that logits
+are well apart.
 """
 
 import json
@@ -198,7 +199,7 @@ def _config(architecture: str, tokenizer: Tokenizer) -> Any:
 
 
 def _scale_head(model: Any, scale: float) -> None:
-    """Give the last linear layer normal weights, so that logits spread alike in every architecture."""
+    """Draw the last linear layer anew, so that logits spread alike in every architecture."""
     import torch
 
     for name in ("classifier", "qa_outputs", "score"):
@@ -278,8 +279,8 @@ def _byte_level(*, roberta: bool) -> tuple[Tokenizer, dict[str, str]]:
     tokenizer.train_from_iterator(CORPUS.splitlines(), trainer)
     if roberta:
         tokenizer.post_processor = processors.RobertaProcessing(
-            ("</s>", tokenizer.token_to_id("</s>")),
-            ("<s>", tokenizer.token_to_id("<s>")),
+            ("</s>", special.index("</s>")),
+            ("<s>", special.index("<s>")),
             trim_offsets=True,
             add_prefix_space=False,
         )
