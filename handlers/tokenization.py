@@ -12,6 +12,7 @@ from typing import Self
 from tokenizers import Encoding, Tokenizer
 
 from contracts.errors import CheckpointError
+from model_store.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +130,6 @@ def windows(tokens: int, room: int, stride: int) -> list[Window]:
     step = room - stride
     starts = range(0, tokens - stride, step)
     return [Window(start, min(start + room, tokens)) for start in starts]
-
-
-def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Read ``tokenizer.json``, or let transformers convert what else the folder has.
-
-    Returns:
-        The tokenizer and its pad id.
-    """
-    raise NotImplementedError
 
 
 def _special_runs(encoding: Encoding) -> list[list[int]]:

@@ -1,0 +1,174 @@
+"""A manifest for a checkpoint that has none: read off the files that transformers writes."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from contracts.errors import CheckpointError
+from contracts.tasks import Task
+from model_store.files import read_json
+from model_store.manifest import Manifest, ProblemType
+from model_store.weights import find_artifact, has_tokenizer, refuse_remote_code
+
+TASK_KEY = "tuneserve_task"
+"""In ``config.json``: the task, where the architecture alone does not say it."""
+
+TASKS_BY_HEAD: dict[str, tuple[Task, ...]] = {
+    "ForSequenceClassification": (Task.TEXT_CLASSIFICATION,),
+    "ForTokenClassification": (Task.TOKEN_CLASSIFICATION, Task.SUMMARIZATION),
+    "ForQuestionAnswering": (Task.QUESTION_ANSWERING,),
+}
+"""What each transformers head can do; the first is meant when nothing else is said."""
+
+POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "lilt",
+        "longformer",
+        "luke",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+"""Model types that count positions from ``pad_token_id + 1``: a table of 514 holds 512 tokens."""
+
+POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
+LONGEST_SANE_TOKENS = 1_000_000
+"""transformers writes 1e30 for "no limit known"."""
+DEFAULT_MAX_TOKENS = 512
+"""For relative positions without a stated limit: the length that encoders are trained at."""
+
+
+def derive_manifest(
+    folder: Path, *, task: str | None = None, tokenizer: Path | None = None
+) -> Manifest:
+    """Describe a Hugging Face checkpoint folder.
+
+    Args:
+        folder: with ``config.json`` and weights.
+        task: overrides what the configuration says, within what the architecture can do.
+        tokenizer: the folder of the tokenizer, where it is not the same.
+
+    Returns:
+        A manifest with one artifact and no hashes.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be served; the sentence says why and what to do.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder.")
+    path = folder / "config.json"
+    if not path.is_file():
+        if (folder / "adapter_config.json").is_file():
+            find_artifact(folder)
+        raise CheckpointError(f"{path} is missing; a checkpoint is saved with save_pretrained.")
+    config = read_json(path)
+    tokenizer_folder = tokenizer or folder
+    refuse_remote_code(folder)
+    refuse_remote_code(tokenizer_folder)
+    if config.get("is_encoder_decoder"):
+        raise CheckpointError(
+            f"{path} is a sequence-to-sequence model ({config.get('model_type')}), "
+            "which this version does not serve yet; use an encoder."
+        )
+    architecture, served = _task_of(path, config, task)
+    artifact = find_artifact(folder)
+    if not has_tokenizer(tokenizer_folder):
+        raise CheckpointError(
+            f"{tokenizer_folder} has no tokenizer (tokenizer.json or a vocabulary); "
+            "name its folder with --tokenizer FOLDER."
+        )
+    labels = [] if served is Task.QUESTION_ANSWERING else _labels(path, config)
+    return Manifest(
+        task=served,
+        architecture=architecture,
+        labels=labels,
+        problem_type=_problem_type(path, config) if served is Task.TEXT_CLASSIFICATION else None,
+        max_tokens=_max_tokens(config, tokenizer_folder),
+        artifacts=[artifact],
+        created=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+    )
+
+
+def parse_task(task: str) -> Task:
+    """Read a task's name.
+
+    Raises:
+        CheckpointError: no such task; the sentence names those that exist.
+    """
+    try:
+        return Task(task)
+    except ValueError:
+        raise CheckpointError(f"{task!r} is no task; choose from {', '.join(Task)}.") from None
+
+
+def _task_of(path: Path, config: dict[str, Any], task: str | None) -> tuple[str, Task]:
+    architectures = config.get("architectures") or []
+    if not isinstance(architectures, list) or len(architectures) != 1:
+        raise CheckpointError(
+            f"{path} must name exactly one architecture, not {architectures!r}; "
+            "save the fine-tuned model with save_pretrained."
+        )
+    architecture = str(architectures[0])
+    possible = next(
+        (tasks for head, tasks in TASKS_BY_HEAD.items() if architecture.endswith(head)), None
+    )
+    if possible is None:
+        raise CheckpointError(
+            f"{path}: {architecture} has no head that is served "
+            f"({', '.join(TASKS_BY_HEAD)}); fine-tune it for a task first."
+        )
+    wanted = task or config.get(TASK_KEY)
+    if wanted is None:
+        return architecture, possible[0]
+    served = parse_task(str(wanted))
+    if served not in possible:
+        raise CheckpointError(f"{path}: {architecture} cannot do {served}, only {possible[0]}.")
+    return architecture, served
+
+
+def _labels(path: Path, config: dict[str, Any]) -> list[str]:
+    """By class index; transformers leaves ``id2label`` out when it has its two default labels."""
+    names = config.get("id2label")
+    if names is None:
+        names = {index: f"LABEL_{index}" for index in range(config.get("num_labels") or 2)}
+    try:
+        by_index = {int(index): str(label) for index, label in names.items()}
+        return [by_index[index] for index in range(len(names))]
+    except (AttributeError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{path}: id2label must name every class from 0 upwards, once."
+        ) from None
+
+
+def _problem_type(path: Path, config: dict[str, Any]) -> ProblemType | None:
+    stated = config.get("problem_type")
+    for known in get_args(ProblemType):
+        if stated == known:
+            return cast(ProblemType, known)
+    if stated is None:
+        return None
+    raise CheckpointError(
+        f"{path}: problem_type {stated!r} is none of {', '.join(get_args(ProblemType))}."
+    )
+
+
+def _max_tokens(config: dict[str, Any], tokenizer_folder: Path) -> int:
+    limits = [
+        config[key] for key in POSITION_KEYS if isinstance(config.get(key), int) and config[key] > 0
+    ][:1]
+    if limits and config.get("model_type") in POSITIONS_AFTER_PADDING:
+        padding = config.get("pad_token_id")
+        limits[0] -= (1 if padding is None else padding) + 1
+    path = tokenizer_folder / "tokenizer_config.json"
+    stated = read_json(path).get("model_max_length") if path.is_file() else None
+    if isinstance(stated, int | float) and 0 < stated <= LONGEST_SANE_TOKENS:
+        limits.append(int(stated))
+    return min(limits, default=DEFAULT_MAX_TOKENS)

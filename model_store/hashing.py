@@ -1,0 +1,47 @@
+"""Hashes of files: made when a version is published, checked when it is loaded."""
+
+import hashlib
+from pathlib import Path
+
+from contracts.errors import CheckpointError
+from model_store.files import BLOCK_BYTES, Progress
+from model_store.version import ModelVersion
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """The SHA-256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+            if progress:
+                progress(len(block))
+    return digest.hexdigest()
+
+
+def verify_hashes(version: ModelVersion, progress: Progress | None = None) -> None:
+    """Compare every artifact and every other file of a version with its manifest.
+
+    A plain folder has no recorded hashes, so there is nothing to compare.
+
+    Raises:
+        CheckpointError: a file is missing, unreadable, or not the one that was published.
+    """
+    if version.plain:
+        return
+    expected = {artifact.path: artifact.sha256 for artifact in version.manifest.artifacts}
+    expected |= version.manifest.files
+    for name, sha256 in expected.items():
+        path = version.folder / name
+        try:
+            actual = sha256_of(path, progress)
+        except OSError as error:
+            raise CheckpointError(
+                f"{version.id}: {path} cannot be read ({error.strerror}); "
+                "publish the version again."
+            ) from error
+        if actual != sha256:
+            raise CheckpointError(
+                f"{version.id}: {path} is not the file that was published (its sha256 differs from "
+                "the manifest's); restore the file or publish the version again."
+            )
