@@ -1,8 +1,8 @@
 """Which rows run together, and in what order.
 
-A row is padded to a length that depends on the row alone, and only rows of one padded length share a
-batch. So the numbers that the backend sees for a row never depend on its neighbours: batching cannot show
-in an answer, and the shapes that a runtime has to compile for are few.
+A row is padded to a length that depends on the row alone, and only rows of one padded length share
+a batch. So the numbers that the backend sees for a row never depend on its neighbours: batching
+cannot show in an answer, and the shapes that a runtime has to compile for are few.
 """
 
 import heapq
@@ -32,9 +32,9 @@ def padded_length(tokens: int, max_tokens: int) -> int:
 class RowQueue(Generic[Key, Item]):
     """Rows that wait, grouped by model and padded length; the earliest deadline goes first.
 
-    The group that holds the earliest deadline gives the next batch, filled from that group in order of
-    deadline. So no group starves: a row overtakes another only by an earlier deadline, or by sharing a
-    batch with one that has it.
+    The group that holds the earliest deadline gives the next batch, filled from that group in order
+    of deadline. So no group starves: a row overtakes another only by an earlier deadline, or by
+    sharing a batch with one that has it.
     """
 
     def __init__(self, max_batch_tokens: int) -> None:
@@ -87,8 +87,8 @@ def plan_batches(padded_lengths: Sequence[int], max_batch_tokens: int) -> list[l
         max_batch_tokens: padded tokens of one batch; a longer row runs alone.
 
     Returns:
-        Lists of indices into ``padded_lengths``; every index appears exactly once, and all rows of a
-        batch have the same padded length.
+        Lists of indices into ``padded_lengths``; every index appears exactly once, and all rows of
+        a batch have the same padded length.
     """
     queue: RowQueue[None, int] = RowQueue(max_batch_tokens)
     for index, padded in enumerate(padded_lengths):

@@ -1,7 +1,7 @@
 """One loaded model: preprocess -> plan -> run -> postprocess, one answer or error per item.
 
-The server's engine, ``tuneserve predict`` and the training gate all go through this class: what passes
-the gate is what serves.
+The server's engine, ``tuneserve predict`` and the training gate all go through this class: what
+passes the gate is what serves.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from handlers.tokenization import Row
 from model_store.backends.base import Backend
 
 DEFAULT_BATCH_TOKENS = 2048
-"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough to hold nobody up."""
+"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough to be fair."""
 
 
 class Pipeline:
@@ -39,8 +39,7 @@ class Pipeline:
         rows = [row for one in prepared if isinstance(one, Prepared) for row in one.rows]
         lengths = [self.padded_length(row) for row in rows]
         outputs: list[Tensors] = [{}] * len(rows)
-        budget = max_batch_tokens if self.backend.batchable else 1
-        for batch in plan_batches(lengths, budget):
+        for batch in plan_batches(lengths, max_batch_tokens):
             ran = self.run([rows[index] for index in batch], lengths[batch[0]])
             for index, output in zip(batch, ran, strict=True):
                 outputs[index] = output

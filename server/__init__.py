@@ -1,0 +1,1 @@
+"""The LitServe front end: the only floor that knows HTTP."""

@@ -1,0 +1,102 @@
+"""What may come in: limits of one request, and of all that wait."""
+
+import math
+import time
+from typing import Any
+
+from starlette.requests import Request
+
+from contracts.errors import InvalidRequest, Overloaded, RequestTooLarge
+from server.settings import Settings
+
+TIMEOUT_HEADER = "x-request-timeout-ms"
+
+
+class Admission:
+    """Refuses before the queue, at once, and says when to come back.
+
+    ``Retry-After`` is the time that the waiting requests will take at the rate of the last answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._answer_s = 0.0
+        """Mean time between answers while requests wait; exponentially weighted."""
+        self._last = 0.0
+
+    async def body(self, request: Request) -> bytes:
+        """Read the body.
+
+        Raises:
+            RequestTooLarge: it is above ``max_body_bytes``; the rest is not read.
+        """
+        limit = self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced) > limit:
+            raise _body_too_large(limit)
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise _body_too_large(limit)
+            parts.append(part)
+        return b"".join(parts)
+
+    def items(self, items: list[Any]) -> None:
+        """Check how much one request asks for.
+
+        Raises:
+            RequestTooLarge: too many inputs or characters.
+        """
+        if len(items) > self._settings.max_items:
+            raise RequestTooLarge(
+                f"The request has {len(items)} inputs; at most {self._settings.max_items} are taken"
+                " at once: send several requests."
+            )
+        characters = sum(
+            len(value)
+            for item in items
+            for name in item.__slots__
+            if isinstance(value := getattr(item, name), str)
+        )
+        if characters > self._settings.max_characters:
+            raise RequestTooLarge(
+                f"The request has {characters} characters; at most"
+                f" {self._settings.max_characters} are taken at once."
+            )
+
+    def enter(self, waiting: int) -> None:
+        """Let one more request wait.
+
+        Raises:
+            Overloaded: too many do already.
+        """
+        if waiting >= self._settings.max_waiting:
+            seconds = max(1, math.ceil(self._answer_s * waiting))
+            raise Overloaded(
+                f"{waiting} requests wait already; try again in {seconds} s.", min(seconds, 60)
+            )
+
+    def answered(self, waiting: int) -> None:
+        """Note an answer, to learn the rate."""
+        now = time.monotonic()
+        if waiting and now - self._last < 1.0:
+            self._answer_s += 0.05 * ((now - self._last) - self._answer_s)
+        self._last = now
+
+    def deadline(self, request: Request) -> float:
+        """When the answer must be there, on the monotonic clock.
+
+        Raises:
+            InvalidRequest: the header is not a number of milliseconds.
+        """
+        given = request.headers.get(TIMEOUT_HEADER)
+        if given is None:
+            return time.monotonic() + self._settings.timeout_s
+        if not given.isdecimal() or not 1 <= int(given) <= 3_600_000:
+            raise InvalidRequest(f"{TIMEOUT_HEADER}: {given!r} is not 1 to 3600000 milliseconds.")
+        return time.monotonic() + int(given) / 1000
+
+
+def _body_too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The body has more than {limit} bytes; send several requests.")

@@ -1,0 +1,159 @@
+"""Which models this server has: found in the parent, loaded in the engine."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from contracts.errors import BackendFailure, CheckpointError, ServingError
+from contracts.tasks import Task
+from handlers.load import load_pipeline
+from handlers.pipeline import Pipeline
+from model_store.backends.base import BackendChoice
+from model_store.hashing import verify_hashes
+from model_store.sources import open_source
+from model_store.store import Store
+from model_store.version import ModelVersion
+from server.messages import ModelStatus
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the settings name: versions to load, and what cannot be loaded, with the reason."""
+
+    versions: tuple[ModelVersion, ...]
+    refused: tuple[ModelStatus, ...]
+
+
+def find_models(settings: Settings) -> Found:
+    """Resolve the store and every ``--model``; nothing is loaded yet.
+
+    Of each model in the store every version that an alias points to is served, and the newest one
+    where there is no ``production``.
+    """
+    store = Store(settings.store)
+    versions: list[ModelVersion] = []
+    refused: list[ModelStatus] = []
+    found, broken = store.scan()
+    for name in dict.fromkeys(version.name for version in found):
+        mine = [version for version in found if version.name == name]
+        current = store.resolve(name)
+        versions += [one for one in mine if one.aliases or one.version == current.version]
+    for where, error in broken:
+        refused.append(_refused(where, str(error)))
+    for one in settings.model:
+        name, _, reference = one.partition("=")
+        try:
+            versions.append(open_source(name, reference, cache_root=settings.store))
+        except CheckpointError as error:
+            refused.append(_refused(name, str(error)))
+    for status in refused:
+        logger.error("a model is refused: %s", status.reason, extra={"model": status.name})
+    return Found(tuple(versions), tuple(refused))
+
+
+def load_models(
+    found: Found, choice: BackendChoice, announce: Callable[[tuple[ModelStatus, ...]], None]
+) -> dict[str, Pipeline]:
+    """Verify, load and warm every model, one after the other.
+
+    Args:
+        found: what ``find_models`` returned.
+        choice: backend, precision, device and threads.
+        announce: called with all statuses whenever one changes.
+
+    Returns:
+        The pipelines of the good ones, by ``name@version``.
+    """
+    statuses = {version.id: _loading(version) for version in found.versions}
+    pipelines: dict[str, Pipeline] = {}
+
+    def tell() -> None:
+        announce((*statuses.values(), *found.refused))
+
+    tell()
+    for version in found.versions:
+        began = time.monotonic()
+        try:
+            verify_hashes(version)
+            pipeline = load_pipeline(version, choice)
+            warm_up(pipeline)
+        except Exception as error:
+            expected = isinstance(error, CheckpointError)
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            logger.error(
+                "a model is refused: %s", reason, exc_info=not expected, extra={"model": version.id}
+            )
+            statuses[version.id] = replace(statuses[version.id], state="refused", reason=reason)
+        else:
+            pipelines[version.id] = pipeline
+            backend = pipeline.backend
+            statuses[version.id] = replace(
+                statuses[version.id],
+                state="ready",
+                backend=backend.name,
+                precision=backend.precision,
+                device=backend.device,
+                bytes=backend.bytes,
+            )
+            logger.info(
+                "model ready",
+                extra={
+                    "model": version.id,
+                    "backend": backend.name,
+                    "precision": backend.precision,
+                    "seconds": round(time.monotonic() - began, 2),
+                },
+            )
+        tell()
+    return pipelines
+
+
+def warm_up(pipeline: Pipeline) -> None:
+    """Run a short and a longer text through the whole pipeline, alone and together.
+
+    Raises:
+        BackendFailure: the model does not answer.
+    """
+    for words in (4, 40):
+        text = "warm up " * words
+        for copies in (1, 4):
+            for answer in pipeline(_examples(pipeline.handler.task, text) * copies):
+                if isinstance(answer, ServingError) and answer.status >= 500:
+                    raise BackendFailure("the model does not answer")
+
+
+def _examples(task: Task, text: str) -> list[object]:
+    from contracts.schemas import BODIES
+
+    inputs: object = text
+    if task is Task.QUESTION_ANSWERING:
+        inputs = {"question": "What is warm?", "context": text}
+    return list(BODIES[task].model_validate({"inputs": inputs}).items())
+
+
+def _loading(version: ModelVersion) -> ModelStatus:
+    return ModelStatus(
+        name=version.name,
+        version=version.version,
+        aliases=version.aliases,
+        task=version.manifest.task.value,
+        state="loading",
+        max_tokens=version.manifest.max_tokens,
+        labels=tuple(version.manifest.labels),
+    )
+
+
+def _refused(where: str, reason: str) -> ModelStatus:
+    name, _, version = where.partition("@")
+    return ModelStatus(
+        name=name,
+        version=int(version) if version.isdecimal() else 0,
+        aliases=(),
+        task="",
+        state="refused",
+        reason=reason,
+    )

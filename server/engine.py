@@ -1,0 +1,204 @@
+"""The engine: who runs next, with whom.
+
+One process holds all models of one device. It has no timer: it blocks for the first request, takes
+whatever else is there, and while a batch runs the next one gathers in the sockets. ``step`` is the
+whole of it.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import BackendFailure, DeadlineExceeded, ServingError
+from contracts.tensors import Tensors
+from handlers.base import Prepared
+from handlers.batching import RowQueue
+from handlers.pipeline import Pipeline
+from server.hub import Connection, Hub
+from server.jobs import Job, Place
+from server.messages import BatchRan, Cancel, Ping, Pong, Status, Work
+
+logger = logging.getLogger(__name__)
+
+TOKENIZE_CHARACTERS = 200_000
+"""Text that one step tokenises before a batch runs, so that a flood of text cannot hold the device."""
+
+
+class Engine:
+    """Receives work, batches rows over requests, answers each request as soon as its rows are done."""
+
+    def __init__(self, hub: Hub, pipelines: dict[str, Pipeline], max_batch_tokens: int) -> None:
+        """Serve ``pipelines`` (by ``name@version``) over ``hub``."""
+        self.hub = hub
+        self.pipelines = pipelines
+        self.status: Status | None = None
+        self._waiting: deque[Job] = deque()
+        self._rows: RowQueue[str, Place] = RowQueue(max_batch_tokens)
+        self._jobs: dict[tuple[Connection, int], Job] = {}
+
+    def step(self) -> None:
+        """Receive, tokenise, run one batch, answer. Blocks only when there is nothing to do."""
+        idle = not self._waiting and not self._rows
+        self._receive(timeout_s=None if idle else 0)
+        self._tokenize()
+        if self._rows:
+            model, padded_tokens, places = self._rows.pop()
+            wanted = [place for place in places if not self._over(place.job)]
+            if wanted:
+                self._run(model, padded_tokens, wanted)
+
+    def announce(self, status: Status) -> None:
+        """Tell every HTTP process, now and when it connects, how the models are."""
+        self.status = status
+        for connection in list(self.hub.connections):
+            self.hub.send(connection, status)
+
+    def poll(self) -> None:
+        """Take what has come without running anything: between two models that load."""
+        self._receive(timeout_s=0)
+
+    def _receive(self, timeout_s: float | None) -> None:
+        for connection, message in self.hub.receive(timeout_s):
+            match message:
+                case None:
+                    if self.status is not None:
+                        self.hub.send(connection, self.status)
+                case Work():
+                    job = Job(message, connection)
+                    self._jobs[connection, message.id] = job
+                    self._waiting.append(job)
+                case Cancel():
+                    if (connection, message.id) in self._jobs:
+                        self._jobs.pop((connection, message.id)).dropped = True
+                case Ping():
+                    self.hub.send(connection, Pong())
+
+    def _over(self, job: Job) -> bool:
+        """Whether nobody waits for this job any more; its deadline is answered here."""
+        if not job.dropped and time.monotonic() > job.work.deadline:
+            self._reply(job, [DeadlineExceeded(_TOO_LATE)] * len(job.work.items))
+        if not job.connection.open:
+            self._jobs.pop((job.connection, job.work.id), None)
+            job.dropped = True
+        return job.dropped
+
+    def _tokenize(self) -> None:
+        """Turn waiting requests into rows: one tokenise call per model for all that is taken."""
+        taken: dict[str, list[Job]] = {}
+        characters = 0
+        while self._waiting and characters < TOKENIZE_CHARACTERS:
+            job = self._waiting.popleft()
+            if not self._over(job):
+                taken.setdefault(job.work.model, []).append(job)
+                characters += sum(map(_characters, job.work.items))
+        for model, jobs in taken.items():
+            self._prepare(model, jobs)
+
+    def _prepare(self, model: str, jobs: Sequence[Job]) -> None:
+        pipeline = self.pipelines[model]
+        began = time.perf_counter()
+        prepared = _preprocess(pipeline, [item for job in jobs for item in job.work.items])
+        seconds = (time.perf_counter() - began) / len(jobs)
+        start = 0
+        for job in jobs:
+            end = start + len(job.work.items)
+            places = job.accept(prepared[start:end], seconds)
+            start = end
+            for place in places:
+                self._rows.push(model, pipeline.padded_length(place.row), job.work.deadline, place)
+            if not places:
+                self._finish(job)
+
+    def _run(self, model: str, padded_tokens: int, places: list[Place]) -> None:
+        """Run one batch; when it fails, halve it until the row that breaks it stands alone."""
+        pipeline = self.pipelines[model]
+        began = time.monotonic()
+        for place in places:
+            place.job.started = place.job.started or began
+        try:
+            outputs = pipeline.run([place.row for place in places], padded_tokens)
+        except Exception:
+            if len(places) > 1:
+                middle = len(places) // 2
+                self._run(model, padded_tokens, places[:middle])
+                self._run(model, padded_tokens, places[middle:])
+                return
+            request_id = places[0].job.work.request_id
+            logger.exception("a row failed", extra={"request_id": request_id, "model": model})
+            outputs = [{}]
+        seconds = time.monotonic() - began
+        ran = BatchRan(
+            model=model,
+            rows=len(places),
+            real_tokens=sum(len(place.row) for place in places),
+            padded_tokens=padded_tokens * len(places),
+            compute_s=seconds,
+        )
+        self.hub.send(places[0].job.connection, ran)
+        for job in {place.job: None for place in places}:
+            job.compute_s += seconds
+        for place, output in zip(places, outputs, strict=True):
+            self._settle(place, output)
+
+    def _settle(self, place: Place, output: Tensors) -> None:
+        """Keep one row's output; answer its request when it was the last."""
+        job = place.job
+        if not output or not all(np.isfinite(array).all() for array in output.values()):
+            job.fail_item(place.item)
+        else:
+            job.outputs[place.item][place.part] = output
+        job.rows_left -= 1
+        if job.rows_left == 0:
+            self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        pipeline = self.pipelines[job.work.model]
+        answers: list[Any] = []
+        for item, prepared, outputs in zip(job.work.items, job.prepared, job.outputs, strict=True):
+            answers.append(_postprocess(pipeline, item, prepared, outputs, job))
+        self._reply(job, answers)
+
+    def _reply(self, job: Job, answers: list[Any]) -> None:
+        job.dropped = True
+        if self._jobs.pop((job.connection, job.work.id), None) is not None:
+            self.hub.send(job.connection, job.done(answers))
+
+
+_TOO_LATE = "The answer was not ready within the request's time; send less, or allow more time."
+
+
+def _characters(item: Any) -> int:
+    return sum(
+        len(value) for name in item.__slots__ if isinstance(value := getattr(item, name), str)
+    )
+
+
+def _preprocess(pipeline: Pipeline, items: list[Any]) -> list[Prepared | ServingError]:
+    """Tokenise all items at once; when that fails, one by one, so that a failure stays its own."""
+    try:
+        return pipeline.handler.preprocess(items)
+    except Exception:
+        if len(items) == 1:
+            logger.exception("an item could not be prepared")
+            return [BackendFailure()]
+        return [_preprocess(pipeline, [item])[0] for item in items]
+
+
+def _postprocess(
+    pipeline: Pipeline,
+    item: Any,
+    prepared: Prepared | ServingError,
+    outputs: Sequence[Tensors],
+    job: Job,
+) -> Any:
+    if isinstance(prepared, ServingError):
+        return prepared
+    try:
+        return pipeline.handler.postprocess(item, prepared, outputs)
+    except Exception:
+        logger.exception("an answer could not be made", extra={"request_id": job.work.request_id})
+        return BackendFailure()

@@ -1,0 +1,111 @@
+"""Errors on the wire: one JSON shape, and sentences out of pydantic's findings."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from contracts.errors import BackendFailure, InvalidRequest, ServingError
+from contracts.schemas import Strict
+
+_SHOWN = 3
+
+
+def error_response(error: ServingError, request_id: str, place: str = "") -> Response:
+    """``{"error", "error_type", "request_id"}`` with the error's status and headers.
+
+    Args:
+        error: what happened.
+        request_id: goes into body and headers.
+        place: the input that failed, such as ``inputs[3]``, where there are several.
+    """
+    sentence = f"{place}: {error}" if place else str(error)
+    if isinstance(error, BackendFailure):
+        sentence = f"The model failed on this request; the log has the reason under {request_id}."
+    body = {"error": sentence, "error_type": error.code, "request_id": request_id}
+    return Response(
+        orjson.dumps(body),
+        status_code=error.status,
+        headers={**error.headers, "x-request-id": request_id},
+        media_type="application/json",
+    )
+
+
+def first_error(answers: Sequence[Any]) -> tuple[int, ServingError] | None:
+    """The error that a batch ends with: its first one, and where it stands."""
+    for index, answer in enumerate(answers):
+        if isinstance(answer, ServingError):
+            return index, answer
+    return None
+
+
+def explain(schema: type[BaseModel], body: Any, error: ValidationError) -> InvalidRequest:
+    """Turn a validation error into sentences that name the field and the way out."""
+    findings: dict[str, str] = {}
+    for finding in error.errors(include_url=False, include_context=False):
+        place, field = _place(finding["loc"], body)
+        message = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "extra_forbidden":
+            message = _unknown_key(schema, field, finding["loc"])
+        elif finding["type"] == "json_invalid":
+            return InvalidRequest(f"The body is not JSON: {message}.")
+        findings.setdefault(place, message)
+    deepest = _most_specific(findings)
+    shown = [f"{place or 'body'}: {message}" for place, message in deepest[:_SHOWN]]
+    if len(deepest) > _SHOWN:
+        shown.append(f"and {len(deepest) - _SHOWN} more")
+    return InvalidRequest("; ".join(shown) + ".")
+
+
+def _place(location: Sequence[int | str], body: Any) -> tuple[str, str]:
+    """The path of a finding without the names of union branches, and its last key."""
+    path, last, here = "", "", body
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+        elif isinstance(here, dict) and part in here:
+            path += f".{part}" if path else part
+            last, here = part, here[part]
+        elif part.isidentifier() and part == location[-1] and part not in _BRANCHES:
+            path += f".{part}" if path else part
+            last = part
+    return path, last
+
+
+_BRANCHES = frozenset(
+    {"str", "int", "float", "bool", "dict", "list", "TextPair", "Question", "none"}
+)
+
+
+def _most_specific(findings: dict[str, str]) -> list[tuple[str, str]]:
+    """Drop what was found at a place that has findings below it (other branches of a union)."""
+    return [
+        (place, message)
+        for place, message in findings.items()
+        if not any(other != place and other.startswith(place) for other in findings if place)
+    ]
+
+
+def _unknown_key(schema: type[BaseModel], key: str, location: Sequence[int | str]) -> str:
+    known = list(_fields_at(schema, location))
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known))}"
+    return f"unknown parameter; {hint}"
+
+
+def _fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
+    if location[0] == "parameters":
+        parameters = schema.model_fields["parameters"].annotation
+        if isinstance(parameters, type) and issubclass(parameters, BaseModel):
+            yield from parameters.model_fields
+    elif len(location) == 1:
+        yield from schema.model_fields
+    else:
+        named = {each.__name__: each for each in Strict.__subclasses__()}
+        for part in location:
+            if part in named:
+                yield from named[str(part)].model_fields

@@ -1,0 +1,54 @@
+"""What every route shares: one object per HTTP process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.errors import Unavailable
+from server.admission import Admission
+from server.auth import ApiKey
+from server.client import EnginePool
+from server.directory import find_model
+from server.drain import Drain
+from server.messages import ModelStatus
+from server.metrics import Metrics
+from server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The state of one HTTP process."""
+
+    settings: Settings
+    engines: EnginePool
+    metrics: Metrics
+    admission: Admission
+    key: ApiKey
+    drain: Drain
+    server_pid: int
+
+    @property
+    def models(self) -> Sequence[ModelStatus]:
+        """Every configured model, also the refused ones."""
+        return self.engines.models
+
+    def model(self, reference: str) -> ModelStatus:
+        """The model that a URL names; see ``find_model``."""
+        if not self.models:
+            raise Unavailable("The engine is starting; try again in a moment.", 2)
+        return find_model(reference, self.models)
+
+    def default_model(self) -> ModelStatus:
+        """The model behind ``/`` and ``/invocations``.
+
+        Raises:
+            UnknownModel: there are several and none was made the default.
+        """
+        from contracts.errors import UnknownModel
+
+        names = sorted({model.name for model in self.models})
+        if self.settings.default_model is None and len(names) > 1:
+            raise UnknownModel(
+                f"Several models are served ({', '.join(names)}): post to /models/NAME,"
+                " or start the server with --default-model NAME."
+            )
+        return self.model(self.settings.default_model or (names[0] if names else ""))

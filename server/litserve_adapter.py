@@ -1,0 +1,306 @@
+"""Every override of LitServe 0.2.19, in one place; each is held by a contract test.
+
+LitServe gives the FastAPI app, the worker process per device and ``run``. Replaced are the queue through
+a manager process (a Unix socket instead: it costs less, and survives a killed reader), the endpoint per
+LitAPI (typed routes instead), and the life cycle: SIGTERM drains, a dead engine starts again, nothing is
+left behind.
+
+Processes: this one (it watches, and serves nothing), one HTTP process or more, one engine or more.
+"""
+
+import contextlib
+import logging
+import multiprocessing as mp
+import multiprocessing.connection
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import litserve
+import uvicorn
+from fastapi import FastAPI
+from litserve.loops import LitLoop
+from litserve.loops.loops import inference_worker
+from starlette.middleware.gzip import GZipMiddleware
+
+from server.drain import Drain
+
+logger = logging.getLogger(__name__)
+
+GZIP_ABOVE_BYTES = 1000
+KEEP_ALIVE_S = 75
+RESTART_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Waits before an engine starts again, by how often it died soon after its start."""
+SOON_S = 60.0
+
+
+class EngineApi(litserve.LitAPI):
+    """The one LitAPI: it holds every model. LitServe pickles it into the worker process."""
+
+    def __init__(self, run: Callable[[str, int], None]) -> None:
+        """Take what a worker does.
+
+        Args:
+            run: called in the worker with device and worker id; returns when the engine ends.
+        """
+        super().__init__(loop=EngineLoop(), api_path="/engine")
+        self.run_engine = run
+
+    def setup(self, device: str) -> None:
+        """LitServe: nothing; models load inside the loop, where progress can be told."""
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """LitServe wants it; work comes over the socket instead."""
+        raise NotImplementedError
+
+
+class EngineLoop(LitLoop):
+    """LitServe's place for an own loop: the engine, until it ends."""
+
+    def run(self, lit_api: EngineApi, device: str, worker_id: int, *_: Any) -> None:
+        """LitServe: called over and over; once is enough."""
+        lit_api.run_engine(device, worker_id)
+        raise SystemExit(0)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, but a signal starts a drain instead of cutting connections."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """uvicorn: the first signal drains, a second one ends at once."""
+        if self._drain.begun:
+            self.should_exit = self.force_exit = True
+        self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn: ten times a second; True ends the server."""
+        return await super().on_tick(counter) or self._drain.over
+
+
+class Shutdown:
+    """An event that a signal handler may set: a byte in a pipe, no lock."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._set = False
+
+    def set(self) -> None:
+        """Let every waiter go on."""
+        self._set = True
+        os.write(self._write, b"x")
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait; False when the time is over first."""
+        return bool(select.select([self._read], [], [], timeout)[0])
+
+
+class TuneServer(litserve.LitServer):
+    """LitServe with one engine API, sockets and an orderly life.
+
+    Attributes:
+        exit_code: what the process should end with, once ``run`` has returned.
+    """
+
+    def __init__(
+        self,
+        api: EngineApi,
+        *,
+        drain: Drain,
+        connect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
+        accelerator: str,
+        devices: int,
+        engines_per_device: int,
+        gzip: bool,
+    ) -> None:
+        """Wrap LitServe.
+
+        Args:
+            api: the engine.
+            drain: shared with the routes.
+            connect: the app's lifespan: opens and closes the engine links of an HTTP process.
+            accelerator: ``cpu`` or ``cuda``.
+            devices: how many of them.
+            engines_per_device: worker processes per device.
+            gzip: whether long answers are compressed.
+        """
+        self._drain = drain
+        self._connect = connect
+        self._gzip = gzip
+        self._restarts: dict[int, tuple[int, float]] = {}
+        self.exit_code = 0
+        super().__init__(
+            api,
+            accelerator=accelerator,
+            devices=devices,
+            workers_per_device=engines_per_device,
+            timeout=False,
+        )
+        self._shutdown_event = Shutdown()
+
+    # --- the app
+
+    def _register_internal_endpoints(self) -> None:
+        """LitServe registers /, /health and /info; ours replace them."""
+
+    def _register_api_endpoints(self, lit_api: Any, request_type: Any, response_type: Any) -> None:
+        """LitServe registers an untyped route per API; ours are typed."""
+
+    def _register_middleware(self) -> None:
+        """LitServe compresses at the default level, always; here it is a setting."""
+        if self._gzip:
+            self.app.add_middleware(GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=1)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """LitServe reads its response queue here; an HTTP process connects to the engines."""
+        async with self._connect():
+            yield
+
+    # --- processes
+
+    def _init_manager(self, num_api_servers: int) -> None:
+        """LitServe starts a manager process with queues; the sockets need none."""
+        self._transport = None
+        self.workers_setup_status: dict[str, str] = {}
+        self.litapi_request_queues = {self.lit_api.api_path: None}
+
+    def launch_inference_worker(self, lit_api: Any) -> list[BaseProcess]:
+        """LitServe starts a worker per device; so do we."""
+        count = len(self._inference_workers_config_for_api(lit_api.api_path))
+        return [self.launch_single_inference_worker(lit_api, number) for number in range(count)]
+
+    def launch_single_inference_worker(self, lit_api: Any, worker_id: int) -> BaseProcess:
+        """Start one engine in a fresh interpreter, through LitServe's own worker function."""
+        device = self._inference_workers_config_for_api(lit_api.api_path)[worker_id]
+        process = mp.get_context("spawn").Process(
+            target=inference_worker,
+            args=(lit_api, device, worker_id, None, None, {}, self._callback_runner, False),
+            name=f"engine-{worker_id}",
+        )
+        process.start()
+        return process
+
+    def verify_worker_status(self) -> None:
+        """LitServe blocks until a worker is ready; /readyz tells it instead."""
+
+    def _start_server(
+        self,
+        port: int,
+        num_uvicorn_servers: int,
+        log_level: str,
+        sockets: list[socket.socket],
+        uvicorn_worker_type: str,
+        **kwargs: Any,
+    ) -> dict[int, BaseProcess]:
+        """Fork the HTTP processes; they share the listening socket."""
+        config = uvicorn.Config(
+            app=self.app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,
+            **kwargs,
+        )
+        workers = {}
+        for number in range(num_uvicorn_servers):
+            worker = mp.get_context("fork").Process(
+                target=_serve_http, args=(config, self._drain, sockets), name=f"http-{number}"
+            )
+            worker.start()
+            workers[number] = worker
+        for one in sockets:
+            one.close()
+        return dict(workers)
+
+    def _start_worker_monitoring(self, manager: None, uvicorn_workers: Any) -> None:
+        """LitServe polls every two seconds; this waits on the processes themselves."""
+        watcher = threading.Thread(
+            target=self._watch, args=(list(uvicorn_workers.values()),), daemon=True, name="watch"
+        )
+        watcher.start()
+
+    def _watch(self, http: list[BaseProcess]) -> None:
+        """Start a dead engine again; end the server when an HTTP process ends."""
+        started = [time.monotonic()] * len(self.inference_workers)
+        while not self._shutdown_event.is_set():
+            processes = [*self.inference_workers, *http]
+            mp.connection.wait([process.sentinel for process in processes], timeout=1.0)
+            if self._shutdown_event.is_set():
+                return
+            for process in http:
+                if not process.is_alive():
+                    self.exit_code = 0 if process.exitcode == 0 else 1
+                    logger.error("an HTTP process ended", extra={"exitcode": process.exitcode})
+                    self._shutdown_event.set()
+                    return
+            for number, process in enumerate(self.inference_workers):
+                if process.is_alive():
+                    continue
+                deaths, _ = self._restarts.get(number, (0, 0.0))
+                soon = time.monotonic() - started[number] < SOON_S
+                deaths = deaths + 1 if soon else 0
+                wait_s = RESTART_WITHIN_S[min(deaths, len(RESTART_WITHIN_S) - 1)]
+                self._restarts[number] = (deaths, wait_s)
+                logger.error(
+                    "the engine died and starts again",
+                    extra={"exitcode": process.exitcode, "in_s": wait_s},
+                )
+                if self._shutdown_event.wait(wait_s):
+                    return
+                self.inference_workers[number] = self.launch_single_inference_worker(
+                    self.lit_api, number
+                )
+                started[number] = time.monotonic()
+
+    def _perform_graceful_shutdown(
+        self, manager: None, uvicorn_workers: Any, shutdown_reason: str = "normal"
+    ) -> None:
+        """First the HTTP processes, which drain; then the engines, which nobody needs any more."""
+        for worker in uvicorn_workers.values():
+            if worker.is_alive():
+                worker.terminate()
+        for worker in uvicorn_workers.values():
+            worker.join()
+        for engine in self.inference_workers:
+            engine.kill()  # it holds nothing that could be lost
+        for engine in self.inference_workers:
+            engine.join()
+
+
+def _serve_http(config: uvicorn.Config, drain: Drain, sockets: list[socket.socket]) -> None:
+    """The HTTP process; it ends itself when the parent is gone."""
+    _die_with_parent(drain)
+    HttpServer(config, drain).run(sockets=sockets)
+
+
+def _die_with_parent(drain: Drain) -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        mp.connection.wait([parent.sentinel])
+        drain.begin()
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
+
+
+def socket_path(folder: Path, worker_id: int) -> Path:
+    """Where an engine listens."""
+    return folder / f"engine-{worker_id}.sock"

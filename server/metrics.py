@@ -1,0 +1,99 @@
+"""Prometheus metrics; the engine sends its timings back with each reply."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from server.messages import BatchRan, Done, ModelStatus
+
+if TYPE_CHECKING:
+    from server.client import EnginePool
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """All that ``/metrics`` shows."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(
+                f"tuneserve_{name}", text, ["model"], registry=self.registry, buckets=buckets
+            )
+
+        def counter(name: str, text: str, labels: Iterable[str]) -> Counter:
+            return Counter(f"tuneserve_{name}", text, labels, registry=self.registry)
+
+        self.requests = counter(
+            "requests", "Requests answered.", ["model", "version", "task", "status"]
+        )
+        self.queue = histogram("queue_seconds", "Wait before the first row ran.", _SECONDS)
+        self.tokenize = histogram("tokenize_seconds", "Share of the tokenise call.", _SECONDS)
+        self.compute = histogram("compute_seconds", "Batches that held the request.", _SECONDS)
+        self.total = histogram("request_seconds", "From body to answer.", _SECONDS)
+        self.batch_rows = histogram("batch_rows", "Rows per batch.", _ROWS)
+        self.batch_seconds = histogram("batch_seconds", "Time of one backend.run.", _SECONDS)
+        self.real_tokens = counter("tokens_real", "Tokens without padding.", ["model"])
+        self.padded_tokens = counter("tokens_padded", "Tokens with padding.", ["model"])
+
+    def watch(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
+        """Show what is true at the moment of the scrape."""
+        self.registry.register(_Now(engines, in_flight))
+
+    def batch_ran(self, ran: BatchRan) -> None:
+        """Count one batch."""
+        self.batch_rows.labels(ran.model).observe(ran.rows)
+        self.batch_seconds.labels(ran.model).observe(ran.compute_s)
+        self.real_tokens.labels(ran.model).inc(ran.real_tokens)
+        self.padded_tokens.labels(ran.model).inc(ran.padded_tokens)
+
+    def done(self, model: ModelStatus, done: Done) -> None:
+        """Note the times of one request."""
+        self.queue.labels(model.id).observe(done.queue_s)
+        self.tokenize.labels(model.id).observe(done.tokenize_s)
+        self.compute.labels(model.id).observe(done.compute_s)
+
+    def answered(self, model: ModelStatus | None, status: int, total_s: float) -> None:
+        """Count one answer, good or bad; unknown models share one series."""
+        if model is None:
+            self.requests.labels("", "", "", str(status)).inc()
+            return
+        self.requests.labels(model.name, str(model.version), model.task, str(status)).inc()
+        self.total.labels(model.id).observe(total_s)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)
+
+
+class _Now(Collector):
+    """Gauges that are read off the server's state."""
+
+    def __init__(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
+        self._engines = engines
+        self._in_flight = in_flight
+
+    def collect(self) -> Iterable[Metric]:
+        """prometheus_client: the samples of this moment."""
+        yield GaugeMetricFamily(
+            "tuneserve_in_flight", "HTTP requests being answered.", self._in_flight()
+        )
+        yield GaugeMetricFamily(
+            "tuneserve_waiting", "Requests that are with an engine.", self._engines.waiting
+        )
+        models = [model for model in self._engines.models if model.state == "ready"]
+        yield GaugeMetricFamily("tuneserve_models_loaded", "Models that answer.", len(models))
+        sizes = GaugeMetricFamily("tuneserve_model_bytes", "Loaded artifact.", labels=["model"])
+        for model in models:
+            sizes.add_metric([model.id], model.bytes)
+        yield sizes

@@ -1,0 +1,103 @@
+"""Every setting of the server: one declaration gives env var, flag, default and help.
+
+``SERVE_<NAME>`` in the environment, ``--<name>`` on the command line, which wins.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model_store.backends.base import BackendChoice, BackendName, DeviceName, PrecisionName
+
+GPU_BATCH_TOKENS = 16_384
+CPU_BATCH_TOKENS = 2_048
+
+
+class Settings(BaseSettings):
+    """What one server does; immutable once it runs."""
+
+    model_config = SettingsConfigDict(env_prefix="SERVE_", extra="ignore", frozen=True)
+
+    store: Path = Field(default=Path("store"), description="Folder of published models.")
+    model: Annotated[list[str], NoDecode] = Field(
+        default=[],
+        description="Serve NAME=FOLDER_OR_HUB_ID beside the store (repeat; in the environment: commas).",
+    )
+    default_model: str | None = Field(
+        default=None, description="The model behind POST / and /invocations; default: the only one."
+    )
+    strict: bool = Field(default=False, description="Refuse to start when any model is refused.")
+
+    backend: BackendName = Field(
+        default="auto", description="Runtime; auto: the fastest verified one on this machine."
+    )
+    precision: PrecisionName = Field(
+        default="auto", description="Numbers the runtime computes with."
+    )
+    device: DeviceName = Field(default="auto", description="Where models run.")
+    threads: int | None = Field(
+        default=None, ge=1, description="Compute threads per engine; default: the CPU quota."
+    )
+    engines_per_device: int = Field(default=1, ge=1, description="Engine processes per device.")
+    http_processes: int = Field(
+        default=1, ge=1, description="HTTP processes; one is enough for a few thousand requests/s."
+    )
+
+    host: Literal["127.0.0.1", "0.0.0.0", "::"] = Field(
+        default="127.0.0.1", description="Address to listen on."
+    )
+    port: int = Field(default=8000, ge=1024, le=65535, description="Port to listen on.")
+    api_key: str | None = Field(
+        default=None, description="Ask for this key as Bearer token or X-API-Key.", repr=False
+    )
+
+    timeout_s: float = Field(
+        default=30.0, gt=0, description="Deadline of a request that brings no X-Request-Timeout-Ms."
+    )
+    max_waiting: int = Field(
+        default=512, ge=1, description="Requests that may wait; beyond, the answer is 429."
+    )
+    max_items: int = Field(default=256, ge=1, description="Inputs in one request.")
+    max_body_bytes: int = Field(default=2_000_000, ge=1, description="Size of one request body.")
+    max_characters: int = Field(default=1_000_000, ge=1, description="Characters in one request.")
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Padded tokens of one batch; default: 2048 on a CPU, 16384 on a GPU.",
+    )
+
+    drain_timeout_s: float = Field(
+        default=30.0, gt=0, description="Time to answer what was accepted, after SIGTERM."
+    )
+    engine_timeout_s: float = Field(
+        default=60.0, gt=0, description="An engine silent for so long is ended and started again."
+    )
+    gzip: bool = Field(default=False, description="Compress answers above 1,000 bytes.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    access_log: bool = Field(default=True, description="Log a line per request, without its text.")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @field_validator("model")
+    @classmethod
+    def _name_and_reference(cls, value: list[str]) -> list[str]:
+        for one in value:
+            name, equals, reference = one.partition("=")
+            if not (name and equals and reference):
+                raise ValueError(f"{one!r} is not NAME=FOLDER_OR_HUB_ID")
+        return value
+
+    def backend_choice(self, device: DeviceName) -> BackendChoice:
+        """What the engine on that kind of device loads models with."""
+        return BackendChoice(self.backend, self.precision, device, self.threads)
+
+    def tokens_per_batch(self, device: str) -> int:
+        """The token budget of one batch on that device (``cpu`` or ``cuda``)."""
+        return self.batch_tokens or (CPU_BATCH_TOKENS if device == "cpu" else GPU_BATCH_TOKENS)
