@@ -1,0 +1,119 @@
+"""From a pickled checkpoint to safetensors: tensors only, read by a process that is nobody else.
+
+``torch.load(weights_only=True)`` refuses everything but tensors and plain containers. It runs in a
+child process all the same, so that a file which finds a hole in it cannot touch the caller.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from contracts.errors import CheckpointError
+from model_store import convert_child
+from model_store.files import copy_file, read_json, sync
+from model_store.weights import WEIGHTS, WEIGHTS_INDEX, pickles, shards_of
+
+PICKLE_INDEX = "pytorch_model.bin.index.json"
+COPIED_SUFFIXES = (".json", ".txt", ".model")
+"""Files beside the weights that make a checkpoint complete."""
+
+
+def convert(
+    folder: Path,
+    destination: Path | None = None,
+    *,
+    progress: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write ``model.safetensors`` from a checkpoint's pickled weights.
+
+    A sharded checkpoint stays sharded. Tensors that share memory are written once per name. Names
+    and values are kept as they are.
+
+    Args:
+        folder: with ``pytorch_model.bin``, its sharded form, or one other pickle.
+        destination: a folder for the converted checkpoint, with copies of its configuration and
+            tokenizer; default: ``folder`` itself.
+        progress: told each file that is about to be converted.
+
+    Returns:
+        ``model.safetensors``, or the index of its shards.
+
+    Raises:
+        CheckpointError: there is nothing to convert, it is converted already, or a file holds more
+            than tensors.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder.")
+    target = destination or folder
+    for name in (WEIGHTS, WEIGHTS_INDEX):
+        if (target / name).exists():
+            raise CheckpointError(f"{target / name} exists already; there is nothing to convert.")
+    sources = _sources(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    if destination is not None:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in COPIED_SUFFIXES and path.name != PICKLE_INDEX:
+                copy_file(path, destination / path.name)
+    renamed = {source.name: _new_name(source, len(sources)) for source in sources}
+    for source in sources:
+        if progress:
+            progress(source)
+        _convert_file(source, target / renamed[source.name])
+    if not (folder / PICKLE_INDEX).is_file():
+        return target / WEIGHTS
+    index = read_json(folder / PICKLE_INDEX)
+    index["weight_map"] = {name: renamed[file] for name, file in index["weight_map"].items()}
+    written = target / WEIGHTS_INDEX
+    fresh = written.with_suffix(".new")
+    fresh.write_text(json.dumps(index, indent=2), encoding="utf-8")
+    sync(fresh)
+    fresh.replace(written)
+    return written
+
+
+def _sources(folder: Path) -> list[Path]:
+    index = folder / PICKLE_INDEX
+    if index.is_file():
+        return shards_of(index)
+    found = pickles(folder)
+    for path in found:
+        if path.name == "pytorch_model.bin":
+            return [path]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise CheckpointError(
+            f"{folder} must hold pytorch_model.bin or one other pickle to convert; found: {names}."
+        )
+    return found
+
+
+def _new_name(source: Path, shards: int) -> str:
+    if shards == 1:
+        return WEIGHTS
+    return source.with_suffix(".safetensors").name.removeprefix("pytorch_")
+
+
+def _convert_file(source: Path, target: Path) -> None:
+    """Convert one file in a process of its own; the target appears whole or not at all."""
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        child = subprocess.run(
+            [sys.executable, "-I", convert_child.__file__, str(source), str(fresh)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if child.returncode == convert_child.REFUSED:
+            raise CheckpointError(f"{source} is refused: {child.stdout.strip()}")
+        if child.returncode != 0:
+            last = (child.stderr.strip().splitlines() or ["no message"])[-1]
+            raise CheckpointError(f"{source} cannot be converted: {last}")
+        sync(fresh)
+        fresh.replace(target)
+        sync(target.parent)
+    finally:
+        fresh.unlink(missing_ok=True)
