@@ -8,7 +8,7 @@ from contracts.errors import Unauthorized
 
 
 class ApiKey:
-    """Checks ``Authorization: Bearer`` or ``X-API-Key`` in constant time; without a key all may ask.
+    """Checks ``Authorization: Bearer`` or ``X-API-Key``; without a key of its own all may ask.
 
     Hugging Face clients send the user's cached token as a Bearer token to any URL: where no key is
     configured it is ignored, and no Authorization header is ever logged.
@@ -30,7 +30,7 @@ class ApiKey:
         given = request.headers.get("x-api-key") or bearer
         if not given:
             raise Unauthorized(
-                "This server asks for an API key: send Authorization: Bearer KEY, or X-API-Key: KEY."
+                "This server asks for an API key: send Authorization: Bearer KEY or X-API-Key: KEY."
             )
         if not hmac.compare_digest(given.encode(), self._key):
             raise Unauthorized("The API key is wrong.")

@@ -1,7 +1,7 @@
 """The HTTP side's ends of the sockets: one link per engine, and the pool that picks one.
 
-End of file on a link is how a crash shows: every request that waits on it is answered 503 at once, and the
-link connects again as soon as the next engine listens. No request is ever sent twice.
+End of file on a link is how a crash shows: every request that waits on it is answered 503 at once,
+and the link connects again as soon as the next engine listens. No request is ever sent twice.
 """
 
 import asyncio

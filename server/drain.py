@@ -1,4 +1,4 @@
-"""How the HTTP process ends: what was accepted is answered, what comes later is told to go elsewhere."""
+"""How the HTTP process ends: what was accepted is answered, what comes later is sent elsewhere."""
 
 import time
 from types import TracebackType

@@ -25,11 +25,11 @@ from server.messages import BatchRan, Cancel, Ping, Pong, Status, Work
 logger = logging.getLogger(__name__)
 
 TOKENIZE_CHARACTERS = 200_000
-"""Text that one step tokenises before a batch runs, so that a flood of text cannot hold the device."""
+"""Text that one step tokenises before a batch runs: a flood of text cannot hold the device."""
 
 
 class Engine:
-    """Receives work, batches rows over requests, answers each request as soon as its rows are done."""
+    """Receives work, batches rows over requests, answers each request when its rows are done."""
 
     def __init__(self, hub: Hub, pipelines: dict[str, Pipeline], max_batch_tokens: int) -> None:
         """Serve ``pipelines`` (by ``name@version``) over ``hub``."""

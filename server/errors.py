@@ -57,7 +57,8 @@ def explain(schema: type[BaseModel], body: Any, error: ValidationError) -> Inval
     shown = [f"{place or 'body'}: {message}" for place, message in deepest[:_SHOWN]]
     if len(deepest) > _SHOWN:
         shown.append(f"and {len(deepest) - _SHOWN} more")
-    return InvalidRequest("; ".join(shown) + ".")
+    sentence = "; ".join(shown)
+    return InvalidRequest(sentence if sentence.endswith("?") else f"{sentence}.")
 
 
 def _place(location: Sequence[int | str], body: Any) -> tuple[str, str]:

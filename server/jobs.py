@@ -1,4 +1,4 @@
-"""One request inside the engine: its items, the rows they became, and what has come back for them."""
+"""One request inside the engine: its items, their rows, and what has come back for them."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,9 +1,9 @@
 """Every override of LitServe 0.2.19, in one place; each is held by a contract test.
 
-LitServe gives the FastAPI app, the worker process per device and ``run``. Replaced are the queue through
-a manager process (a Unix socket instead: it costs less, and survives a killed reader), the endpoint per
-LitAPI (typed routes instead), and the life cycle: SIGTERM drains, a dead engine starts again, nothing is
-left behind.
+LitServe gives the FastAPI app, the worker process per device and ``run``. Replaced are the queue
+through a manager process (a Unix socket instead: it costs less, and survives a killed reader), the
+endpoint per LitAPI (typed routes instead), and the life cycle: SIGTERM drains, a dead engine starts
+again, nothing is left behind.
 
 Processes: this one (it watches, and serves nothing), one HTTP process or more, one engine or more.
 """
@@ -14,7 +14,6 @@ import multiprocessing as mp
 import multiprocessing.connection
 import os
 import select
-import signal
 import socket
 import threading
 import time

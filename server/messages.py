@@ -1,7 +1,7 @@
 """What the HTTP side and the engine say to each other: plain data over a Unix socket.
 
-Frames are a little-endian length and a pickle. Both ends are our own processes, and the socket lies in a
-folder that only this user may enter.
+Frames are a little-endian length and a pickle. Both ends are our own processes, and the socket lies
+in a folder that only this user may enter.
 """
 
 import pickle

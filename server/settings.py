@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     store: Path = Field(default=Path("store"), description="Folder of published models.")
     model: Annotated[list[str], NoDecode] = Field(
         default=[],
-        description="Serve NAME=FOLDER_OR_HUB_ID beside the store (repeat; in the environment: commas).",
+        description="Also serve NAME=FOLDER_OR_HUB_ID (repeat; in the environment: commas).",
     )
     default_model: str | None = Field(
         default=None, description="The model behind POST / and /invocations; default: the only one."

@@ -18,7 +18,9 @@ def test_the_version_is_the_one_that_was_read():
 
 
 def overridden(ours: type, theirs: type) -> list[str]:
-    return [name for name in vars(ours) if not name.startswith(("__", "_abc")) and hasattr(theirs, name)]
+    return [
+        name for name in vars(ours) if not name.startswith(("__", "_abc")) and hasattr(theirs, name)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def overridden(ours: type, theirs: type) -> list[str]:
                 "_perform_graceful_shutdown",
             },
         ),
-        (EngineApi, litserve.LitAPI, {"setup", "predict"}),
+        (EngineApi, litserve.LitAPI, {"setup", "predict", "_has_custom_setup"}),
         (EngineLoop, LitLoop, {"run"}),
         (HttpServer, uvicorn.Server, {"handle_exit", "on_tick"}),
     ],

@@ -1,0 +1,64 @@
+"""Every error on the wire has one shape, and every finding names its field and the way out."""
+
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from contracts.errors import BackendFailure, InputTooLong, InvalidRequest, Overloaded
+from contracts.schemas import BODIES
+from contracts.tasks import Task
+from server.errors import error_response, explain, first_error
+
+CLASSIFY, NER, QA = Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING
+
+
+def test_an_error_has_sentence_code_and_request_id():
+    response = error_response(Overloaded("Too much waits.", 4), "abc")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "4")
+    assert response.headers["x-request-id"] == "abc"
+    assert orjson.loads(response.body) == {
+        "error": "Too much waits.",
+        "error_type": "overloaded",
+        "request_id": "abc",
+    }
+
+
+def test_a_backend_failure_tells_the_caller_nothing_but_the_request_id():
+    body = orjson.loads(error_response(BackendFailure("secret path"), "abc").body)
+    assert "secret" not in body["error"]
+    assert "abc" in body["error"]
+
+
+def test_a_batch_ends_with_its_first_error_and_names_the_input():
+    assert first_error([1, [], {}]) is None
+    index, error = first_error([1, InputTooLong(9, 8), InvalidRequest("x")]) or (0, None)
+    assert (index, type(error)) == (1, InputTooLong)
+    assert b"inputs[1]: " in error_response(InputTooLong(9, 8), "abc", "inputs[1]").body
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "said"),
+    [
+        (CLASSIFY, {}, ["inputs: Field required"]),
+        (CLASSIFY, {"inputs": ""}, ["inputs: the text is empty"]),
+        (CLASSIFY, {"inputs": ["ok", " "]}, ["inputs[1]: the text is empty"]),
+        (CLASSIFY, {"inputs": "a", "parameters": {"topk": 1}}, ["parameters.topk", '"top_k"']),
+        (CLASSIFY, {"inputs": "a", "parameters": {"zzz": 1}}, ["parameters.zzz", "known are"]),
+        (CLASSIFY, {"inputs": "a", "parameters": {"top_k": 0}}, ["parameters.top_k", "1"]),
+        (CLASSIFY, {"inputs": "a", "paramters": {}}, ["paramters", '"parameters"']),
+        (CLASSIFY, {"inputs": {"text": "a", "pair": "b"}}, ["inputs"]),
+        (NER, {"inputs": "a", "parameters": {"aggregation_strategy": "best"}}, ["'simple'"]),
+        (QA, {"inputs": "a"}, ["inputs"]),
+        (QA, {"inputs": {"question": "a"}}, ["inputs.context: Field required"]),
+        (QA, {"inputs": {"question": "a", "context": "b", "contxt": "c"}}, ["inputs.contxt"]),
+        (QA, {"inputs": [{"question": "a", "context": " "}]}, ["inputs[0].context", "empty"]),
+    ],
+)
+def test_a_wrong_body_gives_a_sentence_that_names_the_field(
+    task: Task, body: object, said: list[str]
+):
+    with pytest.raises(ValidationError) as wrong:
+        BODIES[task].model_validate_json(orjson.dumps(body))
+    sentence = str(explain(BODIES[task], body, wrong.value))
+    for part in said:
+        assert part in sentence
