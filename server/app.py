@@ -6,10 +6,11 @@ import multiprocessing as mp
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, TuneserveError
 from model_store.backends.base import DeviceName
 from server.admission import Admission
 from server.auth import ApiKey
@@ -50,6 +51,7 @@ def serve(settings: Settings) -> int:
             f"There is no model in {settings.store}: run `make models`, publish one with"
             " `tuneserve models add FOLDER --name NAME`, or name one with --model NAME=FOLDER."
         )
+    check_port(settings.host, settings.port)
     folder = Path(tempfile.mkdtemp(prefix="tuneserve-"))
     try:
         server = build_server(settings, found, folder)
@@ -135,6 +137,24 @@ def run_engine(settings: Settings, found: Found, folder: Path, device: str, work
             engine.step()
     except EOFError:
         hub.close()
+
+
+def check_port(host: str, port: int) -> None:
+    """Fail early, before any model loads.
+
+    Raises:
+        TuneserveError: another process listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise TuneserveError(
+                f"Port {port} on {host} cannot be used ({error.strerror}): stop what listens there,"
+                " or choose another with --port."
+            ) from None
 
 
 def gpu_count() -> int:

@@ -1,4 +1,4 @@
-"""The engine's promises: one answer per request, failures stay their own, nothing waits for company."""
+"""The engine's promises: one answer per request, failures stay alone, nothing waits for company."""
 
 import os
 import socket

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from cli.serve import serve
 from server.settings import Settings
 
-
 APP = typer.Typer()
 APP.command()(serve)
 

@@ -1,0 +1,132 @@
+"""Named breakages, each of which must fail a test: ``make mutants``.
+
+Every breakage is one replacement in one file of a copy of the tree. The tests named with it run on
+the copy; a breakage that they let pass is a hole in the tests, and ends the command with an error.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("contracts", "model_store", "handlers", "server", "train", "cli", "tests")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One breakage: ``before`` stands exactly once in ``file`` and becomes ``after``."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "padding is not masked",
+        "handlers/pipeline.py",
+        "attention_mask[index, : len(row)] = 1",
+        "attention_mask[index, :] = 1",
+        "tests/handlers/test_pipeline.py",
+    ),
+    Mutant(
+        "token types are forgotten",
+        "handlers/pipeline.py",
+        "token_type_ids[index, : len(row)] = row.token_type_ids",
+        "pass",
+        "tests/handlers/test_pipeline.py",
+    ),
+    Mutant(
+        "answers of a batch are shifted by one",
+        "handlers/pipeline.py",
+        "outputs[index] = output",
+        "outputs[index - 1] = output",
+        "tests/handlers/test_pipeline.py",
+    ),
+    Mutant(
+        "rows of different padded length share a batch",
+        "handlers/batching.py",
+        "self._groups.setdefault((key, padded_tokens), [])",
+        "self._groups.setdefault((key, 512), [])",
+        "tests/handlers/test_batching.py",
+    ),
+    Mutant(
+        "a batch passes its token budget",
+        "handlers/batching.py",
+        "max(1, self.max_batch_tokens // padded)",
+        "max(1, self.max_batch_tokens // padded + 1)",
+        "tests/handlers/test_batching.py",
+    ),
+    Mutant(
+        "the latest deadline goes first",
+        "handlers/batching.py",
+        "name = min(self._groups",
+        "name = max(self._groups",
+        "tests/handlers/test_batching.py",
+    ),
+    Mutant(
+        "a poison row fails its neighbours",
+        "server/engine.py",
+        "if len(places) > 1:",
+        "if len(places) > 1000:",
+        "tests/server/test_engine.py",
+    ),
+    Mutant(
+        "a deadline is not checked",
+        "server/engine.py",
+        "time.monotonic() > job.work.deadline",
+        "False",
+        "tests/server/test_engine.py",
+    ),
+    Mutant(
+        "a key is compared by its beginning",
+        "server/auth.py",
+        "hmac.compare_digest(given.encode(), self._key)",
+        "self._key.startswith(given.encode())",
+        "tests/server/test_auth.py",
+    ),
+)
+
+
+def main() -> int:
+    """Run all, print a line each; 1 when a breakage survived."""
+    survived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for package in PACKAGES:
+            shutil.copytree(
+                ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        for mutant in MUTANTS:
+            caught = run(mutant, copy)
+            survived += not caught
+            print(f"{'caught  ' if caught else 'SURVIVED'}  {mutant.name}", flush=True)
+    print(f"{len(MUTANTS) - survived} of {len(MUTANTS)} breakages caught")
+    return 1 if survived else 0
+
+
+def run(mutant: Mutant, copy: Path) -> bool:
+    """Whether the tests fail on the broken copy (and pass on the whole one, see ``make test``)."""
+    path = copy / mutant.file
+    whole = path.read_text()
+    if whole.count(mutant.before) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.before!r} must stand once in {mutant.file}")
+    path.write_text(whole.replace(mutant.before, mutant.after))
+    try:
+        command = [sys.executable, "-B", "-m", "pytest", "-x", *mutant.tests.split()]
+        ended = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=600)
+    finally:
+        path.write_text(whole)
+    if ended.returncode not in (0, 1):
+        raise SystemExit(f"{mutant.name}: pytest did not run:\n{ended.stdout[-2000:]}")
+    return ended.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
