@@ -31,6 +31,7 @@ from litserve.loops.loops import inference_worker
 from starlette.middleware.gzip import GZipMiddleware
 
 from server.drain import Drain
+from server.logs import configure_logging
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +79,7 @@ class HttpServer(uvicorn.Server):
         self._drain = drain
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """uvicorn: the first signal drains, a second one ends at once."""
-        if self._drain.begun:
-            self.should_exit = self.force_exit = True
+        """uvicorn: a signal starts the drain; one more changes nothing."""
         self._drain.begin()
 
     async def on_tick(self, counter: int) -> bool:
@@ -285,6 +284,7 @@ class TuneServer(litserve.LitServer):
 
 def _serve_http(config: uvicorn.Config, drain: Drain, sockets: list[socket.socket]) -> None:
     """The HTTP process; it ends itself when the parent is gone."""
+    configure_logging(logging.getLevelName(logging.getLogger("server").level))
     _die_with_parent(drain)
     HttpServer(config, drain).run(sockets=sockets)
 

@@ -84,7 +84,8 @@ def free_port() -> int:
 def running(log: Path, *arguments: str, **environment: str) -> Iterator[RunningServer]:
     """Start a server; on the way out end it and everything it started."""
     port = free_port()
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *arguments]
+    script = Path(sys.executable).with_name("tuneserve")
+    command = [script, "serve", "--port", str(port), *arguments]
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=sink, env={**os.environ, **environment}
