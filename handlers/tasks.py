@@ -6,7 +6,9 @@ from contracts.tasks import Task
 from handlers.base import Handler
 from handlers.classification import ClassificationHandler
 from handlers.ner import NerHandler
+from handlers.question_answering import QuestionAnsweringHandler
 
 HANDLERS: dict[Task, type[Handler[Any, Any]]] = {
-    handler.task: handler for handler in (ClassificationHandler, NerHandler)
+    handler.task: handler
+    for handler in (ClassificationHandler, NerHandler, QuestionAnsweringHandler)
 }
