@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,10 +59,7 @@ def convert(
             if path.suffix in COPIED_SUFFIXES and path.name != PICKLE_INDEX:
                 copy_file(path, destination / path.name)
     renamed = {source.name: _new_name(source, len(sources)) for source in sources}
-    for source in sources:
-        if progress:
-            progress(source)
-        _convert_file(source, target / renamed[source.name])
+    _convert_files([(source, target / renamed[source.name]) for source in sources], progress)
     if not (folder / PICKLE_INDEX).is_file():
         return target / WEIGHTS
     index = read_json(folder / PICKLE_INDEX)
@@ -96,24 +94,40 @@ def _new_name(source: Path, shards: int) -> str:
     return source.with_suffix(".safetensors").name.removeprefix("pytorch_")
 
 
-def _convert_file(source: Path, target: Path) -> None:
-    """Convert one file in a process of its own; the target appears whole or not at all."""
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+def _convert_files(pairs: list[tuple[Path, Path]], progress: Callable[[Path], None] | None) -> None:
+    """Convert files in one process of their own; each target appears whole or not at all."""
+    fresh = {target: target.with_name(f".{target.name}.{os.getpid()}") for _, target in pairs}
+    arguments = [str(path) for source, target in pairs for path in (source, fresh[target])]
     try:
-        child = subprocess.run(
-            [sys.executable, "-I", convert_child.__file__, str(source), str(fresh)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if child.returncode == convert_child.REFUSED:
-            raise CheckpointError(f"{source} is refused: {child.stdout.strip()}")
-        if child.returncode != 0:
-            last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-            raise CheckpointError(f"{source} cannot be converted: {last}")
-        sync(fresh)
-        fresh.replace(target)
-        sync(target.parent)
+        with (
+            tempfile.TemporaryFile("w+") as complaints,
+            subprocess.Popen(
+                [sys.executable, "-I", convert_child.__file__, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            ) as child,
+        ):
+            reading, refused = pairs[0][0], ""
+            for line in child.stdout or ():
+                word, _, rest = line.strip().partition(" ")
+                if word == convert_child.READING:
+                    reading = Path(rest)
+                    if progress:
+                        progress(reading)
+                elif word == convert_child.REFUSED:
+                    refused = rest
+            if refused:
+                raise CheckpointError(f"{reading} is refused: {refused}")
+            if child.wait() != 0:
+                complaints.seek(0)
+                last = (complaints.read().strip().splitlines() or ["no message"])[-1]
+                raise CheckpointError(f"{reading} cannot be converted: {last}")
+        for target, path in fresh.items():
+            sync(path)
+            path.replace(target)
+            sync(target.parent)
     finally:
-        fresh.unlink(missing_ok=True)
+        for path in fresh.values():
+            path.unlink(missing_ok=True)
