@@ -1,0 +1,108 @@
+"""What deploy/ and the docs say about the server is what the server does."""
+
+import re
+import tomllib
+from typing import Any
+
+import yaml
+
+from server.metrics import Metrics
+from server.settings import Settings
+from tests.deploy.dockerfile import ROOT, image, stages
+from tests.deploy.settings_table import table, written
+
+DEPLOY = ROOT / "deploy"
+
+
+def load(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def known_metrics() -> set[str]:
+    """Names that /metrics can show, histograms' parts included, and Prometheus' own."""
+    names = {"up"}
+    for line in Metrics().render().decode().splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            parts = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+            names |= {name + part for part in parts}
+    source = (ROOT / "server" / "metrics.py").read_text()
+    return names | set(re.findall(r'GaugeMetricFamily\(\s*"(\w+)"', source))
+
+
+def test_settings_table_is_the_declaration() -> None:
+    assert written() == table(), "run `python -m tests.deploy.settings_table`"
+
+
+def test_every_variable_of_the_documents_is_a_setting() -> None:
+    names = {f"SERVE_{name.upper()}" for name in Settings.model_fields}
+    pages = [*DEPLOY.rglob("*.md"), *DEPLOY.rglob("*.yaml"), *(ROOT / "docs").glob("deployment.md")]
+    pages.append(ROOT / "Dockerfile")
+    assert len(pages) > 4
+    for page in pages:
+        assert set(re.findall(r"SERVE_[A-Z][A-Z_]*[A-Z]", page.read_text())) <= names, page.name
+
+
+def test_every_target_and_argument_of_the_documents_is_in_the_dockerfile() -> None:
+    found = stages()
+    arguments = {text.split("=")[0] for stage in found.values() for text in stage.all("ARG")}
+    for page in (DEPLOY / "README.md", DEPLOY / "compose.yaml", ROOT / "Dockerfile"):
+        text = page.read_text()
+        assert set(re.findall(r"--target (\S+)", text)) <= set(found)
+        assert set(re.findall(r"--build-arg (\w+)", text)) <= arguments
+
+
+def test_alerts_ask_for_metrics_that_exist() -> None:
+    [rules] = load("prometheus/alerts.yaml")
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    assert expressions
+    known = known_metrics()
+    for expression in expressions:
+        asked = set(re.findall(r"\b(up|tuneserve_\w+|process_\w+)\b", expression))
+        assert asked
+        assert asked <= known, expression
+
+
+def test_scrape_asks_for_the_port_of_the_image() -> None:
+    [scrape] = load("prometheus/scrape.yaml")
+    port = image("cpu").environment()["SERVE_PORT"]
+    [job] = scrape["scrape_configs"]
+    assert job["metrics_path"] == "/metrics"
+    for group in job["static_configs"]:
+        assert all(target.endswith(f":{port}") for target in group["targets"])
+
+
+def test_kubernetes_runs_the_image_as_it_is_meant() -> None:
+    deployment, service = load("kubernetes.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    stage = image("cpu")
+    port = int(stage.environment()["SERVE_PORT"])
+    assert f"{pod['securityContext']['runAsUser']}" == stage.all("USER")[0].split(":")[0]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    [named] = container["ports"]
+    assert named["containerPort"] == port
+    assert service["spec"]["ports"][0]["targetPort"] == named["name"]
+    drain = Settings.model_fields["drain_timeout_s"].default
+    assert pod["terminationGracePeriodSeconds"] > drain
+
+
+def test_compose_gives_the_server_time_to_drain() -> None:
+    [compose] = load("compose.yaml")
+    [service] = compose["services"].values()
+    assert service["build"]["target"] in stages()
+    assert service["read_only"] is True
+    grace = int(service["stop_grace_period"].rstrip("s"))
+    assert grace > Settings.model_fields["drain_timeout_s"].default
+
+
+def test_images_are_named_after_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    [compose] = load("compose.yaml")
+    deployment, _ = load("kubernetes.yaml")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    [service] = compose["services"].values()
+    assert service["image"] == container["image"] == f"tuneserve:{version}"
