@@ -77,7 +77,7 @@ class Store:
         broken: list[tuple[str, CheckpointError]] = []
         for name in self.names():
             try:
-                self.aliases(name)
+                self._check_aliases(name)
             except CheckpointError as error:
                 broken.append((name, error))
             for one in self._read_all(name):
@@ -227,6 +227,15 @@ class Store:
             with staged_folder(self.root) as folder:
                 (home / str(version)).rename(folder / str(version))
                 sync(home)
+
+    def _check_aliases(self, name: str) -> None:
+        numbers = _numbers(self.root / name)
+        for alias, number in self.aliases(name).items():
+            if number not in numbers:
+                raise CheckpointError(
+                    f"{self.root / name / ALIASES_NAME}: {alias} points to version {number}, "
+                    f"which is not there; run `tuneserve models alias {name} {alias} VERSION`."
+                )
 
     def _known(self, name: str) -> None:
         names = self.names()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from contracts.errors import BackendFailure, CheckpointError, ServingError
+from contracts.errors import BackendFailure, CheckpointError, ServingError, UnknownModel
 from contracts.tasks import Task
 from handlers.load import load_pipeline
 from handlers.pipeline import Pipeline
@@ -40,14 +40,17 @@ def find_models(settings: Settings) -> Found:
     found, broken = store.scan()
     for name in dict.fromkeys(version.name for version in found):
         mine = [version for version in found if version.name == name]
-        current = store.resolve(name)
-        versions += [one for one in mine if one.aliases or one.version == current.version]
+        try:
+            current = store.resolve(name).version
+        except (CheckpointError, UnknownModel):
+            current = None  # broken, as scan has told: what an alias names is served all the same
+        versions += [one for one in mine if one.aliases or one.version == current]
     for where, error in broken:
         refused.append(_refused(where, str(error)))
     for one in settings.model:
         name, _, reference = one.partition("=")
         try:
-            versions.append(open_source(name, reference, cache_root=settings.store))
+            versions.append(open_source(name, reference, cache_root=store.cache_root))
         except CheckpointError as error:
             refused.append(_refused(name, str(error)))
     for status in refused:

@@ -349,6 +349,9 @@ def test_broken_aliases_are_named_and_versions_stay_reachable(store: Store, cont
 def test_an_alias_to_nowhere_names_what_exists(store: Store) -> None:
     store.publish("intent", build_version)
     (store.root / "intent" / "aliases.json").write_text('{"production": 9}')
+    good, [(name, error)] = store.scan()
+    assert ([one.id for one in good], name) == (["intent@1"], "intent")
+    assert "production points to version 9" in str(error)
     with pytest.raises(UnknownModel, match="no intent@9; intent has 1"):
         store.resolve("intent")
 
