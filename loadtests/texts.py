@@ -1,7 +1,7 @@
 """Texts of the load tests, written for them alone: no model has seen them in training.
 
 A text is drawn from parts, so that hundreds of different ones are sent and none is answered from
-any memory; lengths vary as they do in a chat, from two words to a paragraph.
+any memory; lengths vary as they do in a chat, from a few words to a paragraph.
 """
 
 import random
@@ -120,7 +120,7 @@ VERDICTS = (
     "broke in the first week",
     "my kids fight over it",
     "colour is nothing like the picture",
-    "worth every cent",
+    "pays for itself by spring",
     "instructions only in Finnish",
     "arrived late but is lovely",
     "does what it says",
@@ -147,7 +147,7 @@ def turn(dice: random.Random) -> Turn:
 
 
 def message(dice: random.Random) -> str:
-    """A customer's message: 3 to about 60 words."""
+    """A customer's message: 4 to about 40 words."""
     text = dice.choice(OPENERS) + dice.choice(MESSAGES) + dice.choice(ENDINGS)
     return text.format(
         number=dice.randrange(100_000, 999_999),
