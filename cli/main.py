@@ -81,3 +81,7 @@ app = typer.Typer(
 @app.callback()
 def tuneserve() -> None:
     """Serve fine-tuned text models, and train them. TUNESERVE_DEBUG=1 shows tracebacks."""
+
+
+if __name__ == "__main__":
+    app()
