@@ -96,21 +96,21 @@ POLICIES = (
 )
 
 QUESTIONS = (
-    ("How many days do I have to send something back?", 0),
-    ("Where is the depot?", 0),
-    ("What does a label for heavy goods cost?", 0),
-    ("Until when must I order so that it leaves the same day?", 1),
-    ("How long does a parcel take to Portugal?", 1),
-    ("From which amount is delivery free?", 1),
-    ("How long does the shop keep my parcel?", 1),
-    ("What is not covered by the guarantee?", 2),
-    ("Where do I send the serial number?", 2),
-    ("How long does a repair take?", 2),
-    ("What does the club cost in a year?", 3),
-    ("When does the membership renew?", 3),
-    ("Where in the account can I end it?", 3),
-    ("When does the shop in Leeds open?", 4),
-    ("Until when does the workshop take bikes?", 4),
+    ("For how many days after delivery may shoes go back?", 0),
+    ("In which town is the depot that my return goes to?", 0),
+    ("What do you ask for the label of a heavy return?", 0),
+    ("Until which hour must I order so that it leaves today?", 1),
+    ("How many days does a parcel travel to Portugal?", 1),
+    ("From how many euros on do I pay nothing for the courier?", 1),
+    ("For how long does the shop nearby keep my parcel?", 1),
+    ("Which damage to the e-reader is not covered?", 2),
+    ("To which city do I send the serial number and the bill?", 2),
+    ("How long is an e-reader in the workshop on average?", 2),
+    ("What does a year of Tern Club cost?", 3),
+    ("In which month does Tern Club renew itself?", 3),
+    ("Under which heading of the account can I leave the club?", 3),
+    ("At what time does the shop in Leeds open?", 4),
+    ("Until when does the Leeds workshop take bikes?", 4),
 )
 
 VERDICTS = (
