@@ -1,8 +1,11 @@
 """The backend seam: a protocol of one method, and the words to choose a backend by."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from contracts.errors import CheckpointError
 from contracts.tensors import Tensors
 
 BackendName = Literal["auto", "torch", "onnxruntime", "openvino", "fake"]
@@ -10,15 +13,19 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
+INPUT_NAMES = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+"""The arrays that a handler makes; a graph may take any of them and no others."""
+
+
 @runtime_checkable
 class Backend(Protocol):
     """Arrays in, arrays out; knows no text and no task.
 
-    ``run`` takes ``input_ids`` and ``attention_mask``, int64, ``(rows, tokens)`` (and ``token_type_ids``
-    where ``input_names`` has it; other keys are ignored) and returns every output of the graph by name as
-    float32, first axis rows: ``logits`` ``(rows, labels)`` or ``(rows, tokens, labels)``; question
-    answering has ``start_logits`` and ``end_logits`` ``(rows, tokens)``. It does not keep its arguments.
-    Not thread-safe: one caller at a time.
+    ``run`` takes ``input_ids`` and ``attention_mask``, int64, ``(rows, tokens)`` (and
+    ``token_type_ids`` where ``input_names`` has it; other keys are ignored) and returns every
+    output of the graph by name as float32, first axis rows: ``logits`` ``(rows, labels)`` or
+    ``(rows, tokens, labels)``; question answering has ``start_logits`` and ``end_logits`` ``(rows,
+    tokens)``. It does not keep its arguments. Not thread-safe: one caller at a time.
     """
 
     name: str
@@ -49,3 +56,17 @@ class BackendChoice:
     device: DeviceName = "auto"
     threads: int | None = None
     """Compute threads; None: the CPU quota of the control group."""
+
+
+def check_inputs(path: Path, names: Iterable[str]) -> None:
+    """Refuse a graph that wants arrays nobody makes.
+
+    Raises:
+        CheckpointError: it names one.
+    """
+    unknown = sorted(set(names) - INPUT_NAMES)
+    if unknown:
+        raise CheckpointError(
+            f"{path} has the input {unknown[0]!r}, which text does not give; export it with "
+            "`tuneserve export`."
+        )

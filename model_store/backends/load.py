@@ -1,0 +1,108 @@
+"""From a version and a wish to a backend that runs."""
+
+import logging
+
+from contracts.errors import CheckpointError
+from model_store.backends.base import Backend, BackendChoice
+from model_store.backends.cpu import compute_threads
+from model_store.choose import Candidate, choose_on_cpu, cuda_candidate, onnx_path
+from model_store.version import ModelVersion
+
+log = logging.getLogger(__name__)
+
+
+def load_backend(version: ModelVersion, choice: BackendChoice | None = None) -> Backend:
+    """Load a version on the backend that was asked for.
+
+    What is named is obeyed or refused; ``auto`` takes the fastest candidate and, if that one
+    cannot be loaded after all, the next, with a line in the log.
+
+    Args:
+        version: a version of the store or a plain folder.
+        choice: backend, precision, device, threads; default: everything ``auto``.
+
+    Raises:
+        CheckpointError: nothing that was asked for can run.
+    """
+    choice = choice or BackendChoice()
+    if choice.backend == "fake":
+        from model_store.backends.fake import FakeBackend
+
+        return FakeBackend.for_manifest(version.manifest)
+    threads = choice.threads or compute_threads()
+    if choice.device == "cuda" or (choice.device == "auto" and choice.backend != "openvino"):
+        candidate = _on_gpu(choice)
+        if candidate is not None:
+            return open_candidate(version, candidate, threads)
+    *others, last = choose_on_cpu(version, choice, threads)
+    for candidate in others:
+        try:
+            return _opened(version, candidate, threads)
+        except CheckpointError as error:
+            log.warning("%s: %s is left out: %s", version.id, candidate.id, error)
+    return _opened(version, last, threads)
+
+
+def open_candidate(version: ModelVersion, candidate: Candidate, threads: int) -> Backend:
+    """Load exactly this candidate.
+
+    Raises:
+        CheckpointError: its runtime refuses.
+    """
+    precision, device = candidate.precision, candidate.device
+    match candidate.backend:
+        case "torch":
+            from model_store.backends.torch import open_torch
+
+            return open_torch(
+                version.folder,
+                version.manifest.task,
+                precision=precision,
+                device=device,
+                threads=threads,
+            )
+        case "onnxruntime":
+            from model_store.backends.onnxruntime import open_onnxruntime
+            from model_store.timings import user_cache
+
+            return open_onnxruntime(
+                onnx_path(version, precision),
+                precision=precision,
+                device=device,
+                threads=threads,
+                engine_cache=user_cache() / "tensorrt" if precision in ("fp16", "bf16") else None,
+            )
+        case "openvino":
+            from model_store.backends.openvino import open_openvino
+            from model_store.timings import user_cache
+
+            return open_openvino(
+                onnx_path(version, precision),
+                precision=precision,
+                threads=threads,
+                cache_folder=user_cache() / "openvino",
+            )
+    raise CheckpointError(f"{candidate.backend!r} is no backend.")
+
+
+def _opened(version: ModelVersion, candidate: Candidate, threads: int) -> Backend:
+    backend = open_candidate(version, candidate, threads)
+    log.info("%s runs on %s with %d threads", version.id, candidate.id, threads)
+    return backend
+
+
+def _on_gpu(choice: BackendChoice) -> Candidate | None:
+    """The candidate for a GPU; None where there is none and none was asked for."""
+    from model_store.backends.gpu import has_nvidia_gpu, ort_has_cuda, torch_capability
+
+    if not has_nvidia_gpu():
+        if choice.device == "cuda":
+            raise CheckpointError("No NVIDIA GPU was found; use --device cpu or auto.")
+        return None
+    try:
+        return cuda_candidate(choice, torch_capability(), ort_cuda=ort_has_cuda())
+    except CheckpointError as error:
+        if choice.device == "cuda":
+            raise
+        log.warning("The GPU is not used: %s", error)
+        return None

@@ -1,0 +1,92 @@
+"""OpenVINO: the fp32 ONNX file on the CPU, computed in fp32 or, where the CPU has it, in bf16."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import CheckpointError
+from contracts.tensors import Tensors
+from model_store.backends.base import check_inputs
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoBackend:
+    """A compiled model with one inference request."""
+
+    name = "openvino"
+    device = "cpu"
+    batchable = True
+
+    def __init__(self, path: Path, precision: str, compiled: Any) -> None:
+        """Wrap a compiled model; see ``open_openvino``."""
+        self.precision = precision
+        self.bytes = path.stat().st_size
+        self.input_names = frozenset(port.get_any_name() for port in compiled.inputs)
+        self._names = [port.get_any_name() for port in compiled.outputs]
+        self._compiled: Any = compiled
+        self._request: Any = compiled.create_infer_request()
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Execute one padded batch."""
+        self._request.infer({name: inputs[name] for name in self.input_names}, share_inputs=True)
+        # The request reuses its output memory at the next call, so the values are copied.
+        return {
+            name: np.array(self._request.get_output_tensor(index).data, dtype=np.float32)
+            for index, name in enumerate(self._names)
+        }
+
+    def close(self) -> None:
+        """Free the request and the compiled model."""
+        self._request = None
+        self._compiled = None
+
+
+def open_openvino(
+    path: Path, *, precision: str = "fp32", threads: int = 1, cache_folder: Path | None = None
+) -> OpenVinoBackend:
+    """Compile an ONNX file.
+
+    Args:
+        path: the fp32 ONNX file.
+        precision: ``fp32`` or ``bf16``.
+        threads: compute threads.
+        cache_folder: where the compiled model is kept for the next start; None: nowhere.
+
+    Raises:
+        CheckpointError: OpenVINO refuses the file, or the CPU has no bf16.
+    """
+    import openvino as ov
+
+    if precision not in PRECISIONS:
+        raise CheckpointError(f"OpenVINO has no {precision} here; use fp32 or bf16.")
+    core = ov.Core()
+    wanted = PRECISIONS[precision]
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise CheckpointError("This CPU has no bf16 instructions; use --precision fp32.")
+    try:
+        compiled = core.compile_model(
+            str(path), "CPU", compile_options(wanted, threads, cache_folder)
+        )
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} cannot be compiled by OpenVINO {ov.__version__}: "
+            f"{str(error).strip().splitlines()[-1]}"
+        ) from error
+    check_inputs(path, [port.get_any_name() for port in compiled.inputs])
+    return OpenVinoBackend(path, precision, compiled)
+
+
+def compile_options(hint: str, threads: int, cache_folder: Path | None) -> dict[str, Any]:
+    """OpenVINO's settings for one caller with dynamic shapes."""
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+        # One stream: batches come one at a time, each with all threads.
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if cache_folder is not None:
+        options["CACHE_DIR"] = str(cache_folder)
+    return options

@@ -1,0 +1,156 @@
+"""PyTorch: the checkpoint as transformers loads it, in fp32, bf16 or fp16."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contracts.errors import CheckpointError
+from contracts.tasks import Task
+from contracts.tensors import Tensors
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO_CLASSES = {
+    Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Task.QUESTION_ANSWERING: "AutoModelForQuestionAnswering",
+    Task.SUMMARIZATION: "AutoModelForTokenClassification",
+}
+"""The transformers class that loads a checkpoint of each task."""
+
+OUTPUT_NAMES = {
+    task: ("start_logits", "end_logits") if task is Task.QUESTION_ANSWERING else ("logits",)
+    for task in Task
+}
+"""What a model of each task returns, in order; ONNX files use the same names."""
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+class TorchBackend:
+    """A transformers model in inference mode."""
+
+    name = "torch"
+    batchable = True
+
+    def __init__(self, model: Any, task: Task, precision: str, device: str) -> None:
+        """Wrap a loaded model; see ``open_torch``."""
+        self.precision = precision
+        self.device = device
+        self.input_names = model_inputs(model)
+        self.bytes = sum(
+            tensor.numel() * tensor.element_size()
+            for tensor in [*model.parameters(), *model.buffers()]
+        )
+        self._model: Any = model
+        self._outputs = OUTPUT_NAMES[task]
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Execute one padded batch; bf16 and fp16 results are widened to float32."""
+        import torch
+
+        with torch.inference_mode():
+            tensors = {
+                name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device)
+                for name in self.input_names
+            }
+            answer = self._model(**tensors)
+            return {name: answer[name].float().cpu().numpy() for name in self._outputs}
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._model = None
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def open_torch(
+    folder: Path, task: Task, *, precision: str = "fp32", device: str = "cpu", threads: int = 1
+) -> TorchBackend:
+    """Load a checkpoint's safetensors.
+
+    Args:
+        folder: with ``config.json`` and the weights.
+        task: chooses the transformers class.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: ``cpu`` or ``cuda``.
+        threads: of the whole process; the last backend loaded decides.
+
+    Raises:
+        CheckpointError: transformers cannot load the folder, or weights are missing.
+    """
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(threads)
+    model = load_model(folder, task, dtype=getattr(torch, DTYPES[precision]))
+    return TorchBackend(model.to(device), task, precision, device)
+
+
+def load_model(
+    folder: Path, task: Task, *, dtype: "torch.dtype | None" = None, attention: str | None = None
+) -> Any:
+    """The transformers model of a folder, in evaluation mode.
+
+    Args:
+        folder: with ``config.json`` and the weights.
+        task: chooses the transformers class.
+        dtype: of the weights; default float32.
+        attention: ``eager`` or ``sdpa``; None: SDPA where the architecture has it.
+
+    Raises:
+        CheckpointError: transformers cannot load the folder, or weights are missing.
+    """
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    options: dict[str, Any] = {"dtype": dtype or torch.float32}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    loader = getattr(transformers, AUTO_CLASSES[task])
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, report = loader.from_pretrained(
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise CheckpointError(
+            f"{folder} cannot be loaded by transformers {transformers.__version__}: "
+            f"{_first_line(error)}"
+        ) from error
+    finally:
+        logging.set_verbosity(before)
+    missing = sorted(report["missing_keys"]) + [str(key) for key in report["mismatched_keys"]]
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks weights ({', '.join(missing[:3])}); fine-tune it for {task} first, or "
+            "save the whole model."
+        )
+    return model.eval()
+
+
+def model_inputs(model: Any) -> frozenset[str]:
+    """Which of the arrays we make a model takes: token types only where it embeds more than one."""
+    import inspect
+
+    accepted = inspect.signature(model.forward).parameters
+    names = {"input_ids", "attention_mask"}
+    if "token_type_ids" in accepted and (getattr(model.config, "type_vocab_size", 0) or 0) > 1:
+        names.add("token_type_ids")
+    return frozenset(names)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,253 @@
+"""From a checkpoint folder to one ONNX file with dynamic rows and tokens, checked against torch.
+
+Runs in a process of its own where a server is the caller (``python -m model_store.export``), so
+that the server's engine never loads torch beside another runtime.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contracts.errors import CheckpointError
+from contracts.tasks import Task
+from contracts.tensors import IDS, Tensors
+from model_store.backends.torch import OUTPUT_NAMES, load_model, model_inputs
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 23
+"""The first opset with an ``Attention`` operator: one node per layer instead of a chain."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and the exported file, relative above 1."""
+
+CHECKED_SHAPES = ((1, 8), (5, 33), (2, 70))
+"""Rows and tokens that the exported file is compared at; cut to what the model accepts."""
+
+MAX_FILE_BYTES = 2**31 - 1
+"""Protobuf's limit for one file."""
+
+
+def export_onnx(folder: Path, task: Task, destination: Path, *, opset: int = OPSET) -> Path:
+    """Export a checkpoint as fp32 ONNX with dynamic rows and tokens.
+
+    The file has the inputs ``input_ids``, ``attention_mask`` (and ``token_type_ids`` where the
+    model embeds them) and the outputs of ``OUTPUT_NAMES``. It appears under its name only once it
+    has been compared with torch.
+
+    Args:
+        folder: with ``config.json`` and safetensors.
+        task: chooses the transformers class.
+        destination: the file to write; its folder is made.
+        opset: of the ONNX standard operators.
+
+    Returns:
+        ``destination``.
+
+    Raises:
+        CheckpointError: the architecture cannot be exported, or its file differs from torch.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    model = load_model(folder, task)
+    size = sum(each.numel() * each.element_size() for each in model.parameters())
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"{folder} has {size >> 20} MiB of weights, more than one ONNX file holds; use "
+            "--backend torch."
+        )
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    fresh = destination.with_name(f".{destination.name}.{os.getpid()}.new")
+    try:
+        _write(model, task, fresh, opset)
+        _compare(model, task, fresh, folder)
+        fresh.replace(destination)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return destination
+
+
+def export_in_process(folder: Path, task: Task, destination: Path) -> Path:
+    """``export_onnx`` in a child process: torch and its threads end with it.
+
+    Raises:
+        CheckpointError: with the child's sentence.
+    """
+    command = [sys.executable, "-m", __name__, str(folder), str(task), str(destination)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CheckpointError(lines[-1])
+    return destination
+
+
+def sample_inputs(
+    vocabulary: int, rows: int, tokens: int, *, pad_id: int = 0, seed: int = 0
+) -> Tensors:
+    """Random ids with padding in every row but the first.
+
+    Returns:
+        ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64, ``(rows, tokens)``.
+    """
+    random = np.random.default_rng(seed)
+    lengths = np.append(tokens, random.integers(max(1, tokens // 3), tokens + 1, rows - 1))
+    mask = (np.arange(tokens) < lengths[:, None]).astype(IDS)
+    low = min(pad_id + 1, vocabulary - 1)
+    ids = np.where(mask == 1, random.integers(low, vocabulary, (rows, tokens)), pad_id)
+    types = (np.arange(tokens) >= lengths[:, None] // 2) * mask
+    return {
+        "input_ids": ids.astype(IDS),
+        "attention_mask": mask,
+        "token_type_ids": types.astype(IDS),
+    }
+
+
+def _write(model: Any, task: Task, path: Path, opset: int) -> None:
+    import torch
+
+    names = sorted(model_inputs(model))
+    wrapped = _wrapper(model, OUTPUT_NAMES[task])
+    sample = _samples(model, 3, 24)
+    rows, tokens = torch.export.Dim.DYNAMIC, torch.export.Dim.DYNAMIC
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                wrapped,
+                (),
+                kwargs={name: torch.from_numpy(sample[name]) for name in names},
+                dynamo=True,
+                opset_version=opset,
+                dynamic_shapes={name: {0: rows, 1: tokens} for name in names},
+                output_names=list(OUTPUT_NAMES[task]),
+                optimize=True,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises what it finds, of any class
+            raise CheckpointError(
+                f"{type(model).__name__} cannot be exported to ONNX "
+                f"({_reason(error)}); use --backend torch."
+            ) from error
+        assert program is not None
+        program.save(str(path), external_data=False)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost cause: the outer ones only name the exporter's steps."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _wrapper(model: Any, outputs: tuple[str, ...]) -> "torch.nn.Module":
+    """The model as a function of our arrays, returning exactly these outputs."""
+    import torch
+
+    rotary = getattr(model.config, "rope_parameters", None) is not None
+
+    class Graph(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> tuple[torch.Tensor, ...]:
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+            if rotary:
+                # Written out for every row: the ONNX operator does not broadcast its angles.
+                positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+                inputs["position_ids"] = positions.expand_as(input_ids)
+            if token_type_ids is not None:
+                inputs["token_type_ids"] = token_type_ids
+            answer = self.model(**inputs)
+            return tuple(answer[name] for name in outputs)
+
+    return Graph().eval()
+
+
+def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
+    """Run the file and the model on the same rows.
+
+    Raises:
+        CheckpointError: they differ by more than ``TOLERANCE``, or the file does not run.
+    """
+    import torch
+
+    from model_store.backends.onnxruntime import open_onnxruntime
+
+    session = open_onnxruntime(path, threads=torch.get_num_threads())
+    for rows, tokens in CHECKED_SHAPES:
+        inputs = _samples(model, rows, min(tokens, _max_tokens(model)))
+        with torch.inference_mode():
+            answer = model(**{n: torch.from_numpy(inputs[n]) for n in model_inputs(model)})
+        actual = session.run(inputs)
+        mask = inputs["attention_mask"].astype(bool)
+        for name in OUTPUT_NAMES[task]:
+            expected, found = answer[name].numpy(), actual[name]
+            if expected.shape[:2] == mask.shape and task is not Task.TEXT_CLASSIFICATION:
+                expected, found = expected[mask], found[mask]
+            excess = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+            worst = float(excess.max()) if found.shape == expected.shape else np.inf
+            if not worst <= TOLERANCE:
+                raise CheckpointError(
+                    f"{folder}: the exported ONNX file differs from torch by {worst:.2g} at "
+                    f"{rows} rows of {tokens} tokens; use --backend torch."
+                )
+    session.close()
+
+
+def _samples(model: Any, rows: int, tokens: int) -> Tensors:
+    padding = getattr(model.config, "pad_token_id", None)
+    return sample_inputs(model.config.vocab_size, rows, tokens, pad_id=padding or 0)
+
+
+def _max_tokens(model: Any) -> int:
+    positions = int(getattr(model.config, "max_position_embeddings", 0) or 512)
+    # Some architectures count positions from the pad id, so a few of the table are not usable.
+    return max(8, positions - 8)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's talk off stdout, warnings and log; what goes wrong is raised anyway."""
+    exporter = logging.getLogger("torch.onnx")
+    before = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(before)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("task", type=Task)
+    parser.add_argument("destination", type=Path)
+    arguments = parser.parse_args()
+    try:
+        export_onnx(arguments.folder, arguments.task, arguments.destination)
+    except CheckpointError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main()

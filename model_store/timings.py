@@ -1,0 +1,167 @@
+"""How fast each candidate is on this machine: measured in child processes, kept in a file.
+
+Times belong to the machine and to the shape of a model, not to its weights: four fine-tunings of
+one base encoder are measured once. A runtime is measured in a process of its own, so that nothing
+of it (threads, memory) stays with the server.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.errors import CheckpointError
+from model_store.backends.cpu import cpu_summary
+from model_store.files import locked, read_json, write_atomically
+from model_store.version import ModelVersion
+
+if TYPE_CHECKING:
+    from model_store.choose import Candidate
+
+log = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "TUNESERVE_CACHE"
+TIMEOUT_S = 120.0
+"""For one runtime's child; a machine that needs longer has other troubles."""
+
+SHAPE_KEYS = (
+    "model_type",
+    "hidden_size",
+    "dim",
+    "num_hidden_layers",
+    "n_layers",
+    "num_attention_heads",
+    "n_heads",
+    "intermediate_size",
+    "hidden_dim",
+    "embedding_size",
+    "hidden_act",
+    "activation",
+)
+"""What of ``config.json`` decides an encoder's speed; vocabularies and heads hardly do."""
+
+_PACKAGES = {
+    "torch": ("torch", "transformers"),
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+    "openvino": ("openvino",),
+}
+
+
+def user_cache() -> Path:
+    """The folder for what this machine can make again: ``TUNESERVE_CACHE``, or the user's cache."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "tuneserve"
+
+
+def timings_of(
+    version: ModelVersion, candidates: Sequence["Candidate"], threads: int
+) -> dict[str, float]:
+    """The cost of each candidate, measured now or at an earlier start.
+
+    Returns:
+        By candidate id: the geometric mean of the seconds of a lone short row and of one row of a
+        batch. A candidate that did not run is absent.
+    """
+    path = user_cache() / "timings.json"
+    known = _read(path)
+    keys = {each.id: timing_key(version, each, threads) for each in candidates}
+    missing = [each for each in candidates if keys[each.id] not in known]
+    if missing:
+        log.info("%s: measuring %s, once", version.id, ", ".join(each.id for each in missing))
+        fresh = {keys[name]: cost for name, cost in measure_all(version, missing, threads).items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.parent):
+            known = _read(path) | fresh
+            write_atomically(path, json.dumps(known, indent=1, sort_keys=True))
+    costs = {name: known[key] for name, key in keys.items() if key in known}
+    return {name: cost for name, cost in costs.items() if math.isfinite(cost)}
+
+
+def timing_key(version: ModelVersion, candidate: "Candidate", threads: int) -> str:
+    """What a measurement is valid for: model shape, candidate, package, CPU and threads."""
+    path = version.folder / "config.json"
+    config = read_json(path) if path.is_file() else {"folder": str(version.folder.resolve())}
+    shape = {key: config[key] for key in (*SHAPE_KEYS, "folder") if key in config}
+    versions = []
+    for package in _PACKAGES[candidate.backend]:
+        try:
+            versions.append(f"{package}={importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    parts = [json.dumps(shape, sort_keys=True), *versions, cpu_summary(), str(threads)]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return f"{config.get('model_type', 'onnx')}-{candidate.id}-{threads}t-{digest}"
+
+
+def measure_all(
+    version: ModelVersion, candidates: Sequence["Candidate"], threads: int
+) -> dict[str, float]:
+    """Measure candidates in children, one per runtime, one after the other.
+
+    Returns:
+        Cost by candidate id: infinite where the runtime refused it, absent where the child failed
+        or took too long, so that the next start tries again.
+    """
+    costs: dict[str, float] = {}
+    for backend in dict.fromkeys(each.backend for each in candidates):
+        mine = [each for each in candidates if each.backend == backend]
+        try:
+            costs |= _measure(version, mine, threads)
+        except CheckpointError as error:
+            log.warning("%s: %s could not be measured: %s", version.id, backend, error)
+    return costs
+
+
+def _measure(
+    version: ModelVersion, candidates: Sequence["Candidate"], threads: int
+) -> dict[str, float]:
+    order = {
+        "folder": str(version.folder),
+        "cache_folder": str(version.cache_folder) if version.cache_folder else None,
+        "plain": version.plain,
+        "name": version.name,
+        "version": version.version,
+        "manifest": version.manifest.model_dump(mode="json"),
+        "candidates": [[each.backend, each.precision] for each in candidates],
+        "threads": threads,
+    }
+    command = [sys.executable, "-m", "model_store.measure"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckpointError(f"it took more than {TIMEOUT_S:.0f} s.") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CheckpointError(lines[-1])
+    costs: dict[str, float] = {}
+    for name, seconds in json.loads(done.stdout.splitlines()[-1]).items():
+        if isinstance(seconds, str):
+            costs[name] = math.inf
+            log.warning("%s: %s is left out: %s", version.id, name, seconds)
+            continue
+        costs[name] = math.sqrt(seconds["lone_s"] * seconds["row_s"])
+    return costs
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        return {str(key): float(cost) for key, cost in read_json(path).items()}
+    except (CheckpointError, TypeError, ValueError):
+        return {}
