@@ -4,10 +4,12 @@ import functools
 import logging
 import multiprocessing as mp
 import os
+import queue
 import shutil
 import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
 
 from contracts.errors import CheckpointError, TuneserveError
@@ -31,6 +33,9 @@ from server.routes.models import model_routes
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+NEWS_EVERY_S = 0.05
+"""While models load: how often the engine looks whether one is ready."""
 
 
 def serve(settings: Settings) -> int:
@@ -111,7 +116,10 @@ def build_server(settings: Settings, found: Found, folder: Path) -> TuneServer:
 
 
 def run_engine(settings: Settings, found: Found, folder: Path, device: str, worker_id: int) -> None:
-    """The engine process: load every model, then step until the server is gone."""
+    """The engine process: load every model, answer for those that are there; then only step.
+
+    Loading has its own thread, so that readiness and heartbeats are told meanwhile.
+    """
     configure_logging(settings.log_level)
     _, _, index = device.partition(":")
     kind: DeviceName = "cuda" if index else "cpu"
@@ -126,13 +134,19 @@ def run_engine(settings: Settings, found: Found, folder: Path, device: str, work
     assert parent is not None
     hub.watch(parent.sentinel)
     engine = Engine(hub, {}, settings.tokens_per_batch(kind))
-
-    def announce(models: tuple[ModelStatus, ...]) -> None:
-        engine.announce(Status(os.getpid(), models))
-        engine.poll()
-
+    news: queue.SimpleQueue[tuple[ModelStatus, ...]] = queue.SimpleQueue()
+    loading = threading.Thread(
+        target=load_models,
+        args=(found, settings.backend_choice(kind), engine.pipelines, news.put),
+        name="load",
+        daemon=True,  # a load that hangs must not outlive the server
+    )
+    loading.start()
     try:
-        engine.pipelines = load_models(found, settings.backend_choice(kind), announce)
+        while loading.is_alive() or not news.empty():
+            engine.step(wait_s=NEWS_EVERY_S)
+            while not news.empty():
+                engine.announce(Status(os.getpid(), news.get()))
         while True:
             engine.step()
     except EOFError:

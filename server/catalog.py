@@ -59,20 +59,20 @@ def find_models(settings: Settings) -> Found:
 
 
 def load_models(
-    found: Found, choice: BackendChoice, announce: Callable[[tuple[ModelStatus, ...]], None]
-) -> dict[str, Pipeline]:
+    found: Found,
+    choice: BackendChoice,
+    pipelines: dict[str, Pipeline],
+    announce: Callable[[tuple[ModelStatus, ...]], None],
+) -> None:
     """Verify, load and warm every model, one after the other.
 
     Args:
         found: what ``find_models`` returned.
         choice: backend, precision, device and threads.
+        pipelines: takes the good ones, by ``name@version``, each before it is announced.
         announce: called with all statuses whenever one changes.
-
-    Returns:
-        The pipelines of the good ones, by ``name@version``.
     """
     statuses = {version.id: _loading(version) for version in found.versions}
-    pipelines: dict[str, Pipeline] = {}
 
     def tell() -> None:
         announce((*statuses.values(), *found.refused))
@@ -112,7 +112,6 @@ def load_models(
                 },
             )
         tell()
-    return pipelines
 
 
 def warm_up(pipeline: Pipeline) -> None:

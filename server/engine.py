@@ -40,10 +40,14 @@ class Engine:
         self._rows: RowQueue[str, Place] = RowQueue(max_batch_tokens)
         self._jobs: dict[tuple[Connection, int], Job] = {}
 
-    def step(self) -> None:
-        """Receive, tokenise, run one batch, answer. Blocks only when there is nothing to do."""
+    def step(self, wait_s: float | None = None) -> None:
+        """Receive, tokenise, run one batch, answer; blocks only when there is nothing to do.
+
+        Args:
+            wait_s: longest wait for work; None: until some comes.
+        """
         idle = not self._waiting and not self._rows
-        self._receive(timeout_s=None if idle else 0)
+        self._receive(timeout_s=wait_s if idle else 0)
         self._tokenize()
         if self._rows:
             model, padded_tokens, places = self._rows.pop()
@@ -56,10 +60,6 @@ class Engine:
         self.status = status
         for connection in list(self.hub.connections):
             self.hub.send(connection, status)
-
-    def poll(self) -> None:
-        """Take what has come without running anything: between two models that load."""
-        self._receive(timeout_s=0)
 
     def _receive(self, timeout_s: float | None) -> None:
         for connection, message in self.hub.receive(timeout_s):

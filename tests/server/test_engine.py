@@ -237,7 +237,7 @@ def test_a_long_text_is_answered_though_short_ones_keep_coming(bench: Bench):
 def test_a_peer_that_connects_hears_the_status_and_pings_are_answered(bench: Bench):
     status = Status(os.getpid(), (ModelStatus("intent", 1, (), "x", "ready"),))
     bench.engine.announce(status)
-    bench.engine.poll()
+    bench.engine.step(wait_s=0)
     assert status in bench.peer.heard()
     bench.peer.send(Ping())
     bench.engine.step()
@@ -262,7 +262,7 @@ def test_a_slow_reader_loses_nothing(bench: Bench):
         if bench.engine._waiting or bench.engine._rows:
             bench.engine.step()
         else:
-            bench.engine.poll()
+            bench.engine.step(wait_s=0)
             heard += bench.peer.heard()
         if len([each for each in heard if isinstance(each, Done)]) == len(numbers):
             break
