@@ -83,11 +83,14 @@ def best_spans(start: Array, end: Array, count: int, max_tokens: int) -> Spans:
             break
         block = start[rows, None] * band[rows]
         block[np.arange(width) >= (tokens - rows)[:, None]] = -1
-        flat = block.ravel()
-        best = np.argpartition(flat, -count)[-count:] if count < len(flat) else np.arange(len(flat))
-        best = best[flat[best] >= 0]
-        cells = np.concatenate([cells, rows[best // width] * width + best % width])
-        scores = np.concatenate([scores, flat[best]])
+        # Each row's best is a span, so the count-th of them is a floor under the count best of all.
+        # (argpartition over the cells would be simpler, and takes 60 ms where most of them are -1.)
+        tops = block.max(axis=1)
+        floor = np.partition(tops, -count)[-count] if count < len(tops) else 0
+        at_row, at_column = np.nonzero(block >= floor)
+        best = rows[at_row] * width + at_column
+        cells = np.concatenate([cells, best])
+        scores = np.concatenate([scores, block[at_row, at_column]])
         keep = np.lexsort((cells, -scores))[:count]
         cells, scores = cells[keep], scores[keep]
     first = cells // width
