@@ -100,6 +100,8 @@ def tiny_checkpoint(
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
     config.problem_type = problem_type
+    if task is Task.SUMMARIZATION:
+        config.tuneserve_task = task.value  # what training writes: transformers has no such class
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _auto_class(task).from_config(config)
