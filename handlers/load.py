@@ -1,0 +1,40 @@
+"""From a version on disk to something that answers: tokenizer, handler and backend put together.
+
+The engine, ``tuneserve predict`` and the training gate load models here and nowhere else, so that
+what passes the gate is what serves.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from contracts.tasks import Task
+from handlers.base import Handler
+from handlers.pipeline import Pipeline
+from handlers.tokenization import TextTokenizer
+from model_store.backends.base import BackendChoice
+from model_store.manifest import Manifest
+from model_store.version import ModelVersion
+
+
+def load_handler(manifest: Manifest, tokenizer: TextTokenizer) -> Handler[Any, Any]:
+    """The handler of the manifest's task."""
+    table: dict[Task, type[Handler[Any, Any]]] = import_module("handlers.tasks").HANDLERS
+    return table[manifest.task](manifest, tokenizer)
+
+
+def load_pipeline(version: ModelVersion, choice: BackendChoice | None = None) -> Pipeline:
+    """Load one version on the backend that was asked for.
+
+    Args:
+        version: a version of the store or a plain checkpoint folder.
+        choice: backend, precision, device and threads; default: everything ``auto``.
+
+    Raises:
+        CheckpointError: the tokenizer, the weights or the artifact cannot be used.
+    """
+    from model_store.backends.load import load_backend
+
+    folder = version.tokenizer_folder or version.folder
+    tokenizer = TextTokenizer.load(folder, version.manifest.max_tokens)
+    handler = load_handler(version.manifest, tokenizer)
+    return Pipeline(handler, load_backend(version, choice or BackendChoice()))

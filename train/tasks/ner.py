@@ -1,0 +1,204 @@
+"""Token classification: entities become one tag per sub-token."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from contracts.errors import CheckpointError, ServingError
+from contracts.schemas import Entity, NerItem, NerParameters
+from contracts.tasks import Task
+from handlers.base import Prepared
+from handlers.ner import Tagged
+from handlers.tags import group_starts, read_tags
+from handlers.tokenization import TextTokenizer
+from train.baselines import Gazetteer
+from train.batches import IGNORED
+from train.data.conll import TaggedSentence, read_conll
+from train.data.tables import format_of, read_table
+from train.scores import span_scores
+from train.tasks.base import Example, Scores, TrainTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Span = tuple[int, int, str]
+"""Start and end in characters, and the type."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSpans(Example):
+    """A text with its entities, in text order."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+class NerTraining(TrainTask):
+    """Token classification heads.
+
+    Every sub-token is labelled, the first of an entity with ``B-`` and all others with ``I-``: so
+    the strategy *simple*, which is the default of serving, finds whole words.
+    """
+
+    task = Task.TOKEN_CLASSIFICATION
+    metric = "entity_f1"
+    auto_class = "AutoModelForTokenClassification"
+    per_token = True
+
+    def read(self, path: Path) -> list[LabelledSpans]:
+        """One example per sentence; its text is the tokens with a space between them."""
+        sentences = list(self._sentences(path))
+        if not sentences:
+            raise CheckpointError(f"{path} holds no examples.")
+        names = sorted({tag for sentence in sentences for tag in sentence.tags} | {"O"})
+        index = {name: number for number, name in enumerate(names)}
+        tags = read_tags(names)
+        examples = []
+        for sentence in sentences:
+            ids = np.array([index[tag] for tag in sentence.tags])
+            ends = np.cumsum([len(token) + 1 for token in sentence.tokens]) - 1
+            begins = [
+                int(end) - len(token) for end, token in zip(ends, sentence.tokens, strict=True)
+            ]
+            starts = [*group_starts(ids, tags).tolist(), len(ids)]
+            spans = tuple(
+                (begins[first], int(ends[after - 1]), tags.types[tags.type_of[ids[first]]])
+                for first, after in pairwise(starts)
+                if tags.types[tags.type_of[ids[first]]] != "O"
+            )
+            where = f"{path}, line {sentence.line}"
+            examples.append(LabelledSpans(where, " ".join(sentence.tokens), spans))
+        return examples
+
+    def learn_labels(self, examples: Sequence[LabelledSpans]) -> None:
+        """``O``, then ``B-`` and ``I-`` of each type, sorted."""
+        if not self.labels:
+            types = sorted({kind for example in examples for _, _, kind in example.spans})
+            self.labels = ["O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")]
+        if len(self.labels) < 2:
+            raise CheckpointError(f"{self.recipe.data.train} has no entity; every tag is O.")
+
+    def check(self, examples: Sequence[LabelledSpans]) -> None:
+        """Refuse types that the model will not have."""
+        types = set(read_tags(self.labels).types)
+        for example in examples:
+            for _, _, kind in example.spans:
+                if kind not in types:
+                    known = ", ".join(sorted(types - {"O"}))
+                    raise CheckpointError(
+                        f'{example.where}: unknown entity type "{kind}"; the model has {known}.'
+                    )
+
+    def stratum(self, example: LabelledSpans) -> Hashable:
+        """The types that occur."""
+        return frozenset(kind for _, _, kind in example.spans)
+
+    def targets(
+        self, example: LabelledSpans, prepared: Prepared, tokenizer: TextTokenizer
+    ) -> list[dict[str, Any]]:
+        """Label indices per token of each window, nothing to learn at special tokens."""
+        tagged: Tagged = prepared.context
+        index = {label: number for number, label in enumerate(self.labels)}
+        found = [index[tag] for tag in self._tag(tagged.encoding.offsets, example.spans)]
+        before = len(tokenizer.single_prefix)
+        targets = []
+        for window, row in zip(tagged.windows, prepared.rows, strict=True):
+            inside = found[window.start : window.end]
+            after = len(row) - before - len(inside)
+            targets.append({"labels": [IGNORED] * before + inside + [IGNORED] * after})
+        return targets
+
+    def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
+        """Cross entropy over labelled tokens."""
+        from torch.nn import functional
+
+        logits = outputs["logits"].float()
+        return functional.cross_entropy(
+            logits.flatten(0, 1), targets["labels"].flatten(), label_smoothing=smoothing
+        )
+
+    def text_of(self, example: Any) -> str:
+        """The text."""
+        return str(example.text)
+
+    def items(self, examples: Sequence[LabelledSpans]) -> list[NerItem]:
+        """Texts with the default strategy."""
+        return [NerItem(example.text, NerParameters()) for example in examples]
+
+    def score(
+        self, examples: Sequence[LabelledSpans], answers: Sequence[list[Entity] | ServingError]
+    ) -> Scores:
+        """Micro F1 of exact spans with their type."""
+        return span_scores([example.spans for example in examples], [_spans(a) for a in answers])
+
+    def same(self, reference: Any, answer: Any) -> bool:
+        """The same entities."""
+        return set(_spans(reference)) == set(_spans(answer))
+
+    def baselines(
+        self, train: Sequence[LabelledSpans], test: Sequence[LabelledSpans]
+    ) -> dict[str, list[list[Entity]]]:
+        """No entity at all, and the entities of the training data looked up."""
+        gazetteer = Gazetteer(
+            [(example.text[a:b], kind) for example in train for a, b, kind in example.spans]
+        )
+        return {
+            "majority": [[] for _ in test],
+            "keywords": [gazetteer(example.text) for example in test],
+        }
+
+    def label_counts(self, examples: Sequence[LabelledSpans]) -> dict[str, int]:
+        """How many entities of each type there are."""
+        return dict(
+            sorted(Counter(kind for example in examples for _, _, kind in example.spans).items())
+        )
+
+    def _sentences(self, path: Path) -> Any:
+        data = self.recipe.data
+        if format_of(path, data) == "conll":
+            yield from read_conll(path)
+            return
+        for row in read_table(path, data):
+            tokens, tags = row.get("tokens"), row.get(data.label or "tags")
+            if not (
+                isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)
+            ):
+                raise row.error("tokens and tags must be lists of one length.")
+            if tokens:
+                yield TaggedSentence(
+                    path, row.line, [str(t) for t in tokens], [str(t) for t in tags]
+                )
+
+    def _tag(self, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
+        """One label per token: the entity that it overlaps, in the scheme of ``labels``."""
+        known = set(self.labels)
+        tags = ["O"] * len(offsets)
+        token = 0
+        for start, end, kind in spans:
+            while token < len(offsets) and offsets[token][1] <= start:
+                token += 1
+            first = token
+            while token < len(offsets) and offsets[token][0] < end:
+                token += 1
+            for index in range(first, token):
+                if token - first == 1:
+                    wishes = f"S-{kind}", f"B-{kind}", f"I-{kind}", kind
+                elif index == first:
+                    wishes = f"B-{kind}", f"I-{kind}", f"I-{kind}", kind
+                elif index == token - 1:
+                    wishes = f"E-{kind}", f"I-{kind}", f"B-{kind}", kind
+                else:
+                    wishes = f"I-{kind}", f"I-{kind}", f"B-{kind}", kind
+                tags[index] = next(wish for wish in wishes if wish in known)
+        return tags
+
+
+def _spans(answer: list[Entity] | ServingError) -> list[Span]:
+    if isinstance(answer, ServingError):
+        return []
+    return [(one["start"], one["end"], one["entity_group"]) for one in answer]

@@ -1,0 +1,191 @@
+"""Extractive summarisation: which sentences to keep, from marks or from a person's summary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contracts.errors import CheckpointError, ServingError
+from contracts.schemas import Summary, SummaryItem, SummaryParameters
+from contracts.tasks import Task
+from handlers.base import Prepared
+from handlers.selection import join
+from handlers.sentences import sentences as split_sentences
+from handlers.summarization import Candidates
+from handlers.tokenization import TextTokenizer
+from model_store.derive import TASK_KEY
+from train.baselines import frequent_sentences
+from train.batches import IGNORED
+from train.data.oracle import oracle
+from train.data.tables import TableRow, read_table
+from train.scores import rouge_l, rouge_n, words
+from train.tasks.base import Example, Scores, TrainTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEEP = "keep"
+"""The one label: its sigmoid is a sentence's score."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedText(Example):
+    """Sentences in order, which of them matter, and the summary to be compared with."""
+
+    sentences: tuple[str, ...]
+    marked: frozenset[int]
+    reference: str
+
+    @property
+    def text(self) -> str:
+        """The sentences as one text."""
+        return join(list(self.sentences))
+
+
+class SummaryTraining(TrainTask):
+    """Token classification heads with one label, read at each sentence's classification token."""
+
+    task = Task.SUMMARIZATION
+    metric = "rouge1"
+    auto_class = "AutoModelForTokenClassification"
+    per_token = True
+
+    def read(self, path: Path) -> list[MarkedText]:
+        """One example per table row; a text of which nothing is to be kept is left out."""
+        found = [self._example(row) for row in read_table(path, self.recipe.data)]
+        examples = [example for example in found if example.marked]
+        if not examples:
+            raise CheckpointError(f"{path} holds no example with a sentence to keep.")
+        return examples
+
+    def learn_labels(self, examples: Sequence[MarkedText]) -> None:
+        """Always one."""
+        self.labels = [KEEP]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """One label, and the task, which the architecture does not tell."""
+        return {**super().config, TASK_KEY: str(Task.SUMMARIZATION)}
+
+    def targets(
+        self, example: MarkedText, prepared: Prepared, tokenizer: TextTokenizer
+    ) -> list[dict[str, Any]]:
+        """1 or 0 where the score of a sentence is read, nothing to learn elsewhere."""
+        candidates: Candidates = prepared.context
+        kept = self._kept(example, candidates.spans)
+        targets = [[float(IGNORED)] * len(row) for row in prepared.rows]
+        for (row, token), keep in zip(candidates.places, kept, strict=True):
+            targets[row][token] = float(keep)
+        return [{"labels": one} for one in targets]
+
+    def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
+        """Binary cross entropy over the sentences."""
+        from torch.nn import functional
+
+        labels = targets["labels"].flatten()
+        places = labels != IGNORED
+        wanted = labels[places] * (1 - smoothing) + smoothing / 2
+        logits = outputs["logits"].float().flatten()
+        return functional.binary_cross_entropy_with_logits(logits[places], wanted)
+
+    def text_of(self, example: Any) -> str:
+        """All sentences."""
+        return str(example.text)
+
+    def items(self, examples: Sequence[MarkedText]) -> list[SummaryItem]:
+        """Texts; as many sentences are asked for as are marked."""
+        return [
+            SummaryItem(example.text, SummaryParameters(max_sentences=len(example.marked)))
+            for example in examples
+        ]
+
+    def score(
+        self, examples: Sequence[MarkedText], answers: Sequence[Summary | ServingError]
+    ) -> Scores:
+        """ROUGE F1 against the reference, and the share of marked sentences that were taken."""
+        totals = {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0, "precision": 0.0}
+        for example, answer in zip(examples, answers, strict=True):
+            text = _text(answer)
+            wanted, found = words(example.reference), words(text)
+            totals["rouge1"] += rouge_n(wanted, found, 1)
+            totals["rouge2"] += rouge_n(wanted, found, 2)
+            totals["rougeL"] += rouge_l(wanted, found)
+            taken = sum(example.sentences[index] in text for index in example.marked)
+            totals["precision"] += taken / len(example.marked)
+        return {name: total / max(1, len(examples)) for name, total in totals.items()}
+
+    def same(self, reference: Any, answer: Any) -> bool:
+        """The same summary."""
+        return _text(reference) == _text(answer)
+
+    def baselines(
+        self, train: Sequence[MarkedText], test: Sequence[MarkedText]
+    ) -> dict[str, list[Summary]]:
+        """The first sentences, and those with the commonest words of the text."""
+        lead = [join(list(one.sentences[: len(one.marked)])) for one in test]
+        frequent = [frequent_sentences(one.sentences, len(one.marked)) for one in test]
+        return {
+            "lead": [Summary(summary_text=text) for text in lead],
+            "keywords": [Summary(summary_text=join(found)) for found in frequent],
+        }
+
+    def label_counts(self, examples: Sequence[MarkedText]) -> dict[str, int]:
+        """Sentences to keep and to leave."""
+        kept = sum(len(example.marked) for example in examples)
+        every = sum(len(example.sentences) for example in examples)
+        return {"keep": kept, "leave": every - kept}
+
+    def _example(self, row: TableRow) -> MarkedText:
+        data = self.recipe.data
+        where = f"{row.path}, line {row.line}"
+        if data.sentences in row.values:
+            value = row.get(data.sentences)
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                raise row.error(f'column "{data.sentences}" must be a list of sentences.')
+            found = [" ".join(one.split()) for one in value]
+        else:
+            text = row.text(data.document)
+            found = [text[start:end] for start, end in split_sentences(text)]
+        marks = data.label or "labels"
+        if marks in row.values:
+            flags = row.get(marks)
+            if not isinstance(flags, list) or len(flags) != len(found):
+                raise row.error(f'column "{marks}" must have one 0 or 1 per sentence.')
+            if any(flag not in (0, 1) for flag in flags):
+                raise row.error(f'column "{marks}" must hold 0 and 1 only.')
+            marked = frozenset(i for i, flag in enumerate(flags) if flag and found[i])
+            reference = " ".join(found[index] for index in sorted(marked))
+        else:
+            value = row.get(data.summary)
+            # Several people's summaries: the first is the one to learn from.
+            reference = value[0] if isinstance(value, list) and value else value
+            if not isinstance(reference, str) or not reference.strip():
+                raise row.error(f'column "{data.summary}" must be text that is not empty.')
+            marked = frozenset(oracle(found, reference))
+        # Empty sentences are dropped; the marks move with their sentences.
+        order = [index for index, sentence in enumerate(found) if sentence]
+        place = {index: number for number, index in enumerate(order)}
+        return MarkedText(
+            where,
+            tuple(found[index] for index in order),
+            frozenset(place[index] for index in marked),
+            reference,
+        )
+
+    def _kept(self, example: MarkedText, spans: Sequence[tuple[int, int]]) -> list[bool]:
+        """Whether each sentence that serving finds lies, for the larger part, in a marked one."""
+        marked = []
+        at = 0
+        for index, sentence in enumerate(example.sentences):
+            start = example.text.index(sentence, at)
+            at = start + len(sentence)
+            if index in example.marked:
+                marked.append((start, at))
+        return [
+            2 * sum(max(0, min(end, b) - max(start, a)) for a, b in marked) > end - start
+            for start, end in spans
+        ]
+
+
+def _text(answer: Summary | ServingError) -> str:
+    return "" if isinstance(answer, ServingError) else answer["summary_text"]
