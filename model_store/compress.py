@@ -1,0 +1,189 @@
+"""From an fp32 ONNX file to static int8: calibrated once, so that a row never feels its neighbours.
+
+Activations are smoothed first (SmoothQuant, Xiao et al., 2023): a few channels of a transformer
+are far larger than the rest, and one scale for all of them would leave the rest no bits.
+"""
+
+import contextlib
+import io
+import itertools
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts.errors import CheckpointError
+from contracts.tensors import Tensors
+
+log = logging.getLogger(__name__)
+
+CALIBRATION_ROWS = 100
+"""Rows whose activations are looked at; every activation of the graph is kept for each."""
+
+CALIBRATION_TOKENS = 128
+"""A longer row is cut: its activations have the same range, and cost more to collect."""
+
+FLOAT_OPERATORS = ("Gather",)
+"""Left in float: ONNX Runtime would turn the whole embedding table back into float at every run."""
+
+
+def quantize_static(
+    onnx_fp32: Path,
+    destination: Path,
+    calibration: Iterable[Tensors],
+    *,
+    rows: int = CALIBRATION_ROWS,
+) -> Path:
+    """Write a static int8 version of an ONNX file: int8 weights, uint8 activations.
+
+    nncf does it; where it cannot take the graph, ONNX Runtime's own calibration by minimum and
+    maximum does, with a line in the log (it keeps fewer labels).
+
+    Args:
+        onnx_fp32: as ``export_onnx`` writes it, whatever its head.
+        destination: the file to write; its folder is made.
+        calibration: inputs of typical texts, any number of rows each; padding is cut off.
+        rows: how many of them are used.
+
+    Returns:
+        ``destination``.
+
+    Raises:
+        CheckpointError: no calibration rows, or neither tool can take the graph.
+    """
+    import onnx
+
+    model = onnx.load(str(onnx_fp32))
+    # Shapes that the exporter noted go stale when nodes are put between.
+    del model.graph.value_info[:]
+    names = {each.name for each in model.graph.input}
+    items = list(itertools.islice(_single_rows(calibration, names), rows))
+    if not items:
+        raise CheckpointError(f"{onnx_fp32} cannot be calibrated without a single text.")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    fresh = destination.with_name(f".{destination.name}.{os.getpid()}.new")
+    try:
+        try:
+            with _quiet():
+                onnx.save(_by_nncf(model, items), str(fresh))
+            _check(fresh, items[0])
+        except Exception as error:  # both tools raise whatever they meet
+            log.warning(
+                "nncf cannot quantise %s (%s); ONNX Runtime's min-max calibration is used.",
+                onnx_fp32,
+                _first_line(error),
+            )
+            _by_onnxruntime(model, items, fresh, onnx_fp32)
+            _check(fresh, items[0])
+        fresh.replace(destination)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return destination
+
+
+def _single_rows(calibration: Iterable[Tensors], names: set[str]) -> Iterator[Tensors]:
+    """Each row alone, without its padding, so that padding has no part in the ranges."""
+    for inputs in calibration:
+        for index, mask in enumerate(inputs["attention_mask"]):
+            length = min(int(mask.sum()), CALIBRATION_TOKENS)
+            if length:
+                yield {name: inputs[name][index : index + 1, :length] for name in sorted(names)}
+
+
+def _by_nncf(model: Any, items: list[Tensors]) -> Any:
+    """Quantise in memory, then make the graph what ONNX Runtime accepts and runs fast."""
+    import nncf
+
+    quantized = nncf.quantize(
+        model,
+        nncf.Dataset(items),
+        subset_size=len(items),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(types=list(FLOAT_OPERATORS), validate=False),
+        fast_bias_correction=True,
+    )
+    del quantized.graph.value_info[:]
+    _shift_to_uint8(quantized.graph)
+    return quantized
+
+
+def _shift_to_uint8(graph: Any) -> None:
+    """Move the zero points of activation quantisers from int8 to uint8: the same values, +128.
+
+    ONNX Runtime refuses what nncf writes (a type that its kernels do not have), and its signed
+    kernels are slow. Weights have no quantiser in front and stay int8.
+    """
+    from onnx import numpy_helper
+
+    initializers = {each.name: each for each in graph.initializer}
+    points = {node.input[2] for node in graph.node if node.op_type == "QuantizeLinear"}
+    weights = {
+        node.input[2]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in initializers
+    }
+    if points & weights:
+        raise ValueError("a zero point is shared by a weight and an activation")
+    for name in points:
+        point = numpy_helper.to_array(initializers[name])
+        if point.dtype == np.int8:
+            shifted = (point.astype(np.int16) + 128).astype(np.uint8)
+            initializers[name].CopyFrom(numpy_helper.from_array(shifted, name))
+
+
+def _by_onnxruntime(model: Any, items: list[Tensors], path: Path, source: Path) -> None:
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = iter(items)
+
+        def get_next(self) -> Tensors | None:
+            return next(self.left, None)
+
+    try:
+        quantization.quantize_static(
+            model,
+            str(path),
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+    except Exception as error:  # it raises whatever it meets
+        raise CheckpointError(
+            f"{source} cannot be quantised ({_first_line(error)}); serve it in fp32."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check(path: Path, inputs: Tensors) -> None:
+    """Refuse a file that ONNX Runtime cannot load and run, or that has nothing quantised in it."""
+    from model_store.backends.onnxruntime import open_onnxruntime
+
+    backend = open_onnxruntime(path, precision="int8")
+    outputs = backend.run(inputs)
+    backend.close()
+    if not all(np.isfinite(array).all() for array in outputs.values()):
+        raise CheckpointError(f"{path} gives numbers that are not finite.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep nncf's talk off stdout, warnings and log; what goes wrong is raised anyway."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
