@@ -2,16 +2,23 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InputTooLong, InvalidRequest
 from contracts.schemas import QaItem, QaParameters
+from contracts.tasks import Task
+from contracts.tensors import Tensors
 from handlers.answers import MAX_CELLS, best_spans, probabilities
 from handlers.base import Prepared
 from handlers.pipeline import Pipeline
+from handlers.question_answering import QuestionAnsweringHandler
+from handlers.tokenization import TextTokenizer
+from model_store.manifest import Manifest
+from tests.models import ARCHITECTURES, MAX_TOKENS, tiny_tokenizer
 from tests.parity.reference import recorded, reference_pipeline
 from tests.parity.tasks.question_answering import CONTEXTS, MODELS, QUESTIONS
+from tests.parity.texts import TEXTS
 
 LONG = CONTEXTS["longest"]
 
@@ -142,6 +149,60 @@ def test_no_answer_is_empty_and_only_where_asked_for(bert: Pipeline) -> None:
     )
     (empty,) = [answer for answer in all_of_them if answer not in possible]
     assert (empty["answer"], empty["start"], empty["end"]) == ("", 0, 0)
+
+
+class TokenBackend:
+    """Start and end logits of a token's id: exact, and without context."""
+
+    name, precision, device = "fake", "fp32", "cpu"
+    input_names = frozenset({"input_ids", "attention_mask"})
+    bytes = 0
+    batchable = True
+    table = np.random.default_rng(5).normal(0, 3, (2, 5000)).astype(np.float32)
+
+    def run(self, inputs: Tensors) -> Tensors:
+        start, end = self.table[:, inputs["input_ids"]]
+        return {"start_logits": start, "end_logits": end}
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def any_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tiny_tokenizer(folder, request.param)
+    manifest = Manifest(
+        task=Task.QUESTION_ANSWERING,
+        architecture="Tiny",
+        labels=["start", "end"],
+        max_tokens=MAX_TOKENS,
+    )
+    tokenizer = TextTokenizer.load(folder, MAX_TOKENS)
+    return Pipeline(QuestionAnsweringHandler(manifest, tokenizer), TokenBackend())
+
+
+@given(
+    st.lists(st.sampled_from([*TEXTS, "\r\n", "  ", "e\u0301"]) | st.text(max_size=8), min_size=1),
+    st.integers(1, 5),
+    st.booleans(),
+)
+@settings(max_examples=30)
+def test_answers_are_slices_of_the_context_with_every_tokenizer(
+    any_model: Pipeline, parts: list[str], top_k: int, align: bool
+) -> None:
+    context = " ".join(parts)
+    (answers,) = any_model([item(context, top_k=top_k, align_to_words=align, max_seq_len=64)])
+    if isinstance(answers, InvalidRequest):
+        assert not any(map(len, any_model.handler.tokenizer.encode([context])))
+        return
+    for answer in answers if isinstance(answers, list) else [answers]:
+        assert context[answer["start"] : answer["end"]] == answer["answer"]
+        assert answer["answer"] == answer["answer"].strip()
+
+
+def test_batches_do_not_change_answers(any_model: Pipeline) -> None:
+    items = [item(context, top_k=3) for context in CONTEXTS.values()]
+    assert any_model(items) == [any_model([one])[0] for one in items]
 
 
 def slow_spans(start: list[float], end: list[float], width: int) -> list[tuple[int, int]]:

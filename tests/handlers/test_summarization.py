@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from handlers.summarization import SummarizationHandler, keep_scores
 from handlers.summary_budget import Budget
 from handlers.tokenization import TextTokenizer
 from model_store.manifest import Manifest
-from tests.models import MAX_TOKENS, tiny_tokenizer
+from tests.models import ARCHITECTURES, MAX_TOKENS, tiny_tokenizer
 
 ARTICLE = (
     "The shop in München opens at nine. Dr. Smith paid $3.50 for the parcel! Barack Obama was born "
@@ -133,6 +134,17 @@ def test_the_score_is_read_at_each_sentences_first_special_token(tokenizer: Text
     ]
     assert row.token_type_ids == [0] * len(row)
     assert len(prepared.context.places) == len(sentences(SHORT)) == 4
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_tokenizer_marks_the_sentences(architecture: str, tmp_path: Path) -> None:
+    tiny_tokenizer(tmp_path, architecture)
+    tokenizer = TextTokenizer.load(tmp_path, MAX_TOKENS)
+    prepared = prepare(pipeline(tokenizer), LONG)
+    assert len(prepared.context.places) == len(sentences(LONG))
+    for row, position in prepared.context.places:
+        assert prepared.rows[row].input_ids[position] == tokenizer.single_prefix[0]
+    assert len(places_in(ARTICLE, answer(pipeline(tokenizer), ARTICLE))) == 3
 
 
 def test_all_sentences_come_back_where_there_are_few(tokenizer: TextTokenizer) -> None:
