@@ -47,10 +47,10 @@ class SummarizationHandler(Handler[SummaryItem, Summary]):
     per_token = True
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:
-        """Refuse a checkpoint whose labels do not say what a score is.
+        """Refuse a checkpoint whose labels do not say what a score is, or whose defaults are none.
 
         Raises:
-            CheckpointError: there are more than two labels.
+            CheckpointError: there are more than two labels, or a default is no whole number.
         """
         super().__init__(manifest, tokenizer)
         if len(manifest.labels) not in (1, 2):
@@ -58,6 +58,12 @@ class SummarizationHandler(Handler[SummaryItem, Summary]):
                 f"An extractive summariser has one label or two (drop, keep); id2label in "
                 f"config.json has {len(manifest.labels)}: train one with tuneserve train."
             )
+        for key in ("max_sentences", "max_length"):
+            value = manifest.generation_defaults.get(key)
+            if value is not None and (type(value) is not int or value < 1):
+                raise CheckpointError(
+                    f"generation_defaults.{key} in manifest.json must be a whole number, 1 or more."
+                )
 
     def preprocess(self, items: Sequence[SummaryItem]) -> list[Prepared | ServingError]:
         """Rows of whole sentences, or an error; all sentences are encoded in one call."""

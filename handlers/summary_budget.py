@@ -86,5 +86,5 @@ def budget_of(
         parameters.max_sentences or generate.get("max_sentences"), parameters.max_length, tokens
     )
     if asked == Budget():
-        return Budget(defaults.get("max_sentences", DEFAULT_SENTENCES), defaults.get("max_length"))
-    return asked
+        asked = Budget(defaults.get("max_sentences"), defaults.get("max_length"))
+    return Budget(DEFAULT_SENTENCES) if asked == Budget() else asked

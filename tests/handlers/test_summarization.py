@@ -193,6 +193,12 @@ def test_labels_that_say_nothing_are_refused(tokenizer: TextTokenizer) -> None:
         SummarizationHandler(manifest(("a", "b", "c")), tokenizer)
 
 
+@pytest.mark.parametrize("default", [0, "3", True])
+def test_defaults_that_cannot_be_are_refused(tokenizer: TextTokenizer, default: object) -> None:
+    with pytest.raises(CheckpointError, match=r"max_sentences in manifest\.json"):
+        SummarizationHandler(manifest(max_sentences=default), tokenizer)
+
+
 def test_an_answer_does_not_depend_on_its_neighbours(tokenizer: TextTokenizer) -> None:
     summarise = pipeline(tokenizer, ("drop", "keep"))
     items = [item(text) for text in (ARTICLE, LONG, CHINESE, "One.", LONG[100:])]
@@ -225,13 +231,16 @@ def test_one_sentence_comes_back_however_small_the_budget_is(tokenizer: TextToke
 
 def test_the_callers_limits_go_before_the_checkpoints(tokenizer: TextTokenizer) -> None:
     summarise = pipeline(tokenizer, max_sentences=1)
+    by_length = pipeline(tokenizer, max_length=1000)
     count = {
+        "a length": answer(by_length, ARTICLE),
         "none": answer(summarise, ARTICLE),
         "sentences": answer(summarise, ARTICLE, max_sentences=4),
         "hugging face": answer(summarise, ARTICLE, generate_parameters={"max_sentences": 4}),
         "words": answer(summarise, ARTICLE, max_length=1000),
     }
     assert {name: len(places_in(ARTICLE, text)) for name, text in count.items()} == {
+        "a length": 7,
         "none": 1,
         "sentences": 4,
         "hugging face": 4,
