@@ -2,17 +2,8 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
-
-from contracts.tensors import IDS
-from train.tasks.base import LabelledRow
-
-STEP_TOKENS = 16
-"""Rows are padded to a multiple of it: kernels are compiled for few shapes, little is wasted."""
-IGNORED = -100
-"""The target of a position from which nothing is learnt, as in transformers."""
+from train.rows import padded
 
 
 class LengthBatches:
@@ -63,48 +54,3 @@ class LengthBatches:
         batches = [order[start:end] for start, end in zip(self.starts, ends, strict=True)]
         draw.shuffle(batches)
         return iter(batches)
-
-
-def padded(tokens: int) -> int:
-    """The length that a training row costs."""
-    return -(-tokens // STEP_TOKENS) * STEP_TOKENS
-
-
-def collate(
-    rows: Sequence[LabelledRow],
-    *,
-    pad_id: int,
-    max_tokens: int,
-    per_token: bool,
-    token_types: bool,
-) -> dict[str, Any]:
-    """One padded batch as torch tensors: inputs and targets by name.
-
-    Args:
-        rows: at least one.
-        pad_id: the token that fills rows up.
-        max_tokens: padding never passes it.
-        per_token: targets are lists per token, filled up with -100.
-        token_types: the model takes ``token_type_ids``.
-    """
-    import torch
-
-    longest = max(map(len, rows))
-    length = max(longest, min(padded(longest), max_tokens))
-    shape = (len(rows), length)
-    ids = np.full(shape, pad_id, dtype=IDS)
-    mask = np.zeros(shape, dtype=IDS)
-    types = np.zeros(shape, dtype=IDS)
-    for index, one in enumerate(rows):
-        ids[index, : len(one)] = one.row.input_ids
-        mask[index, : len(one)] = 1
-        types[index, : len(one)] = one.row.token_type_ids
-    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-    if token_types:
-        batch["token_type_ids"] = torch.from_numpy(types)
-    for name in rows[0].targets:
-        values = [one.targets[name] for one in rows]
-        if per_token:
-            values = [value + [IGNORED] * (length - len(value)) for value in values]
-        batch[name] = torch.tensor(values)
-    return batch

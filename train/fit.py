@@ -24,11 +24,12 @@ from transformers import (
 
 from handlers.base import Handler
 from handlers.pipeline import Pipeline
-from train.batches import LengthBatches, collate
+from train.batches import LengthBatches
 from train.callbacks import Curves
 from train.live import LiveBackend
 from train.recipe import Recipe
-from train.tasks.base import LabelledRow, Scores, TrainTask
+from train.rows import LabelledRow, collate
+from train.tasks.base import Scores, TrainTask
 
 LOGS_PER_RUN = 50
 """How often the loss is read: each reading waits for the device."""

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from train.fit import Fitted
 from train.recipe import Recipe
 from train.tasks.base import Scores
 from train.verify import Measured
+
+if TYPE_CHECKING:
+    from train.fit import Fitted
 
 PACKAGES = (
     "tuneserve",
@@ -40,7 +42,7 @@ class Report:
     labels: dict[str, int]
     """How often each label occurs in the training part."""
     rows: int
-    fitted: Fitted
+    fitted: "Fitted"
     measured: Sequence[Measured]
     baselines: dict[str, Scores]
     """On the test set, or on the dev set where there is none."""

@@ -19,7 +19,9 @@ INPUTS = {
 @pytest.mark.parametrize("task", WRITERS)
 def test_every_task_trains_to_a_published_version_that_answers(task: str, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, task, WRITERS[task](tmp_path))
-    version = run(recipe, tmp_path / "store", "gates.max_score_loss=100", "gates.max_label_flips=100")
+    version = run(
+        recipe, tmp_path / "store", "gates.max_score_loss=100", "gates.max_label_flips=100"
+    )
 
     assert version.id == "tiny@1"
     assert version.aliases == ("production",)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from contracts.errors import CheckpointError, ServingError
 from contracts.tasks import Task
 from handlers.base import Handler, Prepared
-from handlers.tokenization import Row, TextTokenizer
+from handlers.tokenization import TextTokenizer
 from train.recipe import Recipe
+from train.rows import LabelledRow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,22 +30,6 @@ class Example:
 
     where: str
     """``file, line n``: for error messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledRow:
-    """One token row with its targets.
-
-    ``targets`` maps a name to a number, a list of one number per class, or (``per_token``) a list
-    of one number per token, -100 where nothing is to be learnt.
-    """
-
-    row: Row
-    targets: dict[str, Any]
-
-    def __len__(self) -> int:
-        """Tokens, special tokens included."""
-        return len(self.row)
 
 
 class TrainTask(ABC):

@@ -17,9 +17,9 @@ from handlers.ner import Tagged
 from handlers.tags import group_starts, read_tags
 from handlers.tokenization import TextTokenizer
 from train.baselines import Gazetteer
-from train.batches import IGNORED
 from train.data.conll import TaggedSentence, read_conll
 from train.data.tables import format_of, read_table
+from train.rows import IGNORED
 from train.scores import span_scores
 from train.tasks.base import Example, Scores, TrainTask
 

@@ -15,9 +15,9 @@ from handlers.summarization import Candidates
 from handlers.tokenization import TextTokenizer
 from model_store.derive import TASK_KEY
 from train.baselines import frequent_sentences
-from train.batches import IGNORED
 from train.data.oracle import oracle
 from train.data.tables import TableRow, read_table
+from train.rows import IGNORED
 from train.scores import rouge_l, rouge_n, words
 from train.tasks.base import Example, Scores, TrainTask
 
