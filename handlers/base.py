@@ -28,13 +28,13 @@ class Prepared:
 class Handler(ABC, Generic[Item, Result]):
     """One task: text in, answer out, around a backend it never sees.
 
-    A caller's fault is a returned ``ServingError``; a bug raises. A handler keeps no state between calls,
-    and an answer depends on its own item alone.
+    A caller's fault is a returned ``ServingError``; a bug raises. A handler keeps no state between
+    calls, and an answer depends on its own item alone.
     """
 
     task: ClassVar[Task]
     per_token: ClassVar[bool] = True
-    """Whether outputs have a token axis, which is cut to each row's length before ``postprocess``."""
+    """Whether outputs have a token axis, which is cut to each row's length."""
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:
         """Keep what every answer needs; subclasses derive their tables here, once."""
@@ -58,7 +58,7 @@ class Handler(ABC, Generic[Item, Result]):
         Args:
             item: the item as it came.
             prepared: what ``preprocess`` returned for it.
-            outputs: per row, in the order of ``prepared.rows``: float32 arrays without the row axis,
-                ``(labels,)``, ``(tokens, labels)`` or ``(tokens,)``; tokens is the row's own length,
-                special tokens included, padding cut off.
+            outputs: per row, in the order of ``prepared.rows``: float32 arrays without the row
+                axis, ``(labels,)``, ``(tokens, labels)`` or ``(tokens,)``; tokens is the row's own
+                length, special tokens included, padding cut off.
         """

@@ -17,7 +17,7 @@ from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from handlers.base import Handler, Prepared
 from handlers.spans import EntityReader
-from handlers.tokenization import TextTokenizer, Window
+from handlers.tokenization import TextTokenizer, Window, dense
 from handlers.word_windows import cuts_between, word_windows
 from model_store.manifest import Manifest
 
@@ -75,6 +75,11 @@ class NerHandler(Handler[NerItem, list[Entity]]):
             return InvalidRequest(
                 f"parameters.stride is {stride} and must be below {room}, "
                 "the tokens of text in one window of this model."
+            )
+        if stride is not None and dense(len(ids), room, stride):
+            return InvalidRequest(
+                f"parameters.stride is {stride}: for a text of {len(ids)} tokens it must be at "
+                f"most {room // 2}, half of a window."
             )
         truncated = False
         if len(ids) <= room:

@@ -18,7 +18,7 @@ from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from handlers.answers import Spans, best_spans, probabilities
 from handlers.base import Handler, Prepared
-from handlers.tokenization import Window, windows
+from handlers.tokenization import Window, dense, windows
 
 DEFAULT_SEQ_TOKENS = 384
 """Tokens of one window unless the caller asks for another number."""
@@ -112,6 +112,11 @@ class QuestionAnsweringHandler(Handler[QaItem, Answer | list[Answer]]):
             return error
         if parameters.long == "truncate":
             slices = [Window(0, min(tokens, room))]
+        elif dense(tokens, room, stride):
+            return InvalidRequest(
+                f"parameters.doc_stride is {stride}: for a context of {tokens} tokens it must be "
+                f"at most {room // 2}, half of a window."
+            )
         elif tokens <= room or stride < room:
             slices = windows(tokens, room, stride)
         else:

@@ -1,7 +1,8 @@
 """From text to token rows: batch encoding, special tokens, windows.
 
-Texts are encoded once, without special tokens; rows are then put together from slices, because a window
-of a long text needs its own special tokens. The template of those is read off the tokenizer itself.
+Texts are encoded once, without special tokens; rows are then put together from slices, because a
+window of a long text needs its own special tokens. The template of those is read off the tokenizer
+itself.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,10 @@ from tokenizers import Encoding, Tokenizer
 
 from contracts.errors import CheckpointError
 from model_store.tokenizer import load_tokenizer
+
+
+MANY_WINDOWS = 256
+"""More of them than this must not share more than half of their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,9 @@ class TextTokenizer:
     Attributes:
         max_tokens: tokens the model accepts in one row, special tokens included.
         pad_id: the id that fills a padded row.
-        single_prefix: special tokens before a lone text; also ``single_suffix``, and ``pair_prefix``,
-            ``pair_middle``, ``pair_suffix`` around two texts. ``pair_types`` are the token types of the
-            first and the second text.
+        single_prefix: special tokens before a lone text; also ``single_suffix``, and
+            ``pair_prefix``, ``pair_middle``, ``pair_suffix`` around two texts. ``pair_types`` are
+            the token types of the first and the second text.
     """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, pad_id: int) -> None:
@@ -58,7 +63,8 @@ class TextTokenizer:
         pair_parts = _special_runs(pair)
         if len(single_parts) != 2 or len(pair_parts) != 3:
             raise CheckpointError(
-                "The tokenizer's post-processor does not keep texts apart; re-save it with transformers."
+                "The tokenizer's post-processor does not keep texts apart;"
+                " save it again with transformers."
             )
         self.single_prefix, self.single_suffix = single_parts
         self.pair_prefix, self.pair_middle, self.pair_suffix = pair_parts
@@ -114,11 +120,19 @@ class TextTokenizer:
         return len(self.pair_prefix) + first_tokens + len(self.pair_middle)
 
 
+def dense(tokens: int, room: int, stride: int) -> bool:
+    """Whether windows overlap so much that a long text would become many times its own work.
+
+    A caller chooses the stride; without this limit one text could fill the queue for all.
+    """
+    return stride > room // 2 and tokens > room + MANY_WINDOWS * (room - stride)
+
+
 def windows(tokens: int, room: int, stride: int) -> list[Window]:
     """Cover a text with slices of at most ``room`` tokens that overlap by ``stride``.
 
-    The same windows as truncation with ``stride`` and ``return_overflowing_tokens`` in transformers:
-    the last one ends with the text and may be shorter.
+    The same windows as truncation with ``stride`` and ``return_overflowing_tokens`` in
+    transformers: the last one ends with the text and may be shorter.
 
     Raises:
         ValueError: the stride leaves no step forward.
