@@ -15,7 +15,6 @@ from tokenizers import Encoding, Tokenizer
 from contracts.errors import CheckpointError
 from model_store.tokenizer import load_tokenizer
 
-
 MANY_WINDOWS = 256
 """More of them than this must not share more than half of their tokens."""
 

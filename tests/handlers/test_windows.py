@@ -1,5 +1,7 @@
 """Windows cover a text, overlap as asked, and cannot be made to multiply without end."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ def test_windows_cover_every_token_and_share_the_stride(tokens: int, room: int, 
     assume(stride < room)
     found = windows(tokens, room, stride)
     assert (found[0].start, found[-1].end) == (0, tokens)
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in pairwise(found):
         assert left.end - left.start == room
         assert left.end - right.start == stride
     assert all(window.end - window.start <= room for window in found)
