@@ -208,6 +208,24 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return _resolve_paths(recipe, path.resolve().parent)
 
 
+def data_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """``data.key=value`` settings alone, for commands that read data without a recipe.
+
+    Raises:
+        CheckpointError: another section is named, or there is no such key.
+    """
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        _apply(raw, override)
+    settings: dict[str, Any] = raw.pop("data", {})
+    if raw:
+        raise CheckpointError(f"--set takes data.key=value here, not {next(iter(raw))}.")
+    unknown = settings.keys() - Data.model_fields.keys()
+    if unknown:
+        raise CheckpointError(f"data has no key {min(unknown)!r}: {', '.join(Data.model_fields)}.")
+    return settings
+
+
 def _apply(raw: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     names = [name.strip() for name in key.split(".")]

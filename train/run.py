@@ -75,17 +75,14 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
     return Examples(train, dev, test)
 
 
-def train(
-    recipe: Recipe, store: Store, *, command: str, console: Console, quiet: bool = False
-) -> ModelVersion:
+def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> ModelVersion:
     """Make a new version of a model and, past the gate, point its alias to it.
 
     Args:
         recipe: what to do.
         store: where the version goes.
         command: how it was called, for the report.
-        console: for progress; on standard error.
-        quiet: no progress.
+        console: for progress, on standard error; may be a quiet one.
 
     Returns:
         The published version.
@@ -93,7 +90,6 @@ def train(
     Raises:
         CheckpointError: data, base model or export are not usable; nothing is published then.
     """
-    console.quiet = quiet
     clock = Clock(console, recipe.model.name)
     job = training_task(recipe)
     with clock.phase("data"):

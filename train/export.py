@@ -1,0 +1,132 @@
+"""Another artifact for a checkpoint that is there: ONNX in fp32, or in calibrated int8."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from contracts.errors import CheckpointError
+from contracts.schemas import BODIES
+from contracts.tasks import Task
+from handlers.load import load_handler
+from handlers.tokenization import TextTokenizer
+from model_store.copying import copy_checkpoint
+from model_store.manifest import Artifact, Manifest
+from model_store.version import ModelVersion
+from train.artifacts import ONNX_FP32, ONNX_INT8, compress_int8, export_fp32, sample
+from train.data.split import split_dev
+from train.recipe import Recipe
+from train.tasks import training_task
+from train.tasks.base import TrainTask
+from train.verify import Measured, measure
+
+
+def add_artifact(
+    version: ModelVersion,
+    folder: Path,
+    precision: Literal["fp32", "int8"],
+    calibration: Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> tuple[Manifest, list[Measured]]:
+    """Copy a checkpoint into an empty folder and add an ONNX artifact.
+
+    int8 is calibrated on one half of the data and measured on the other, if they are labelled; from
+    a ``.txt`` file (one text per line) it is calibrated only, and stays unverified.
+
+    Args:
+        version: has a torch artifact.
+        folder: empty; becomes a checkpoint with one artifact more.
+        precision: of the new artifact.
+        calibration: labelled data as for training, or texts; needed for int8.
+        settings: the ``data`` section of a recipe: format, columns.
+
+    Returns:
+        The manifest of the folder, and the measurements: the reference first, the artifact last;
+        none without labels.
+
+    Raises:
+        CheckpointError: no torch weights, no calibration data, or the export fails.
+    """
+    reference = version.artifact("torch", "fp32")
+    if reference is None:
+        raise CheckpointError(f"{version.id} has no safetensors weights to export from.")
+    if precision == "int8" and calibration is None:
+        raise CheckpointError(
+            "int8 is static: name typical texts with --calibrate DATA, "
+            "as in training or a .txt file with one text per line."
+        )
+    manifest = copy_checkpoint(version, folder)
+    task = manifest.task
+    export_fp32(folder, task)
+    if precision == "fp32" or calibration is None:
+        return _with(manifest, ONNX_FP32, verified=True), []
+    recipe = _recipe(version, calibration, settings or {})
+    job = training_task(recipe)
+    typical, held_out = _halves(job, calibration)
+    tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
+    rows = recipe.artifacts.calibration_items
+    handler = load_handler(manifest, tokenizer)
+    compress_int8(folder / ONNX_FP32.path, folder, handler, typical[:rows], rows)
+    if version.artifact("onnx", "fp32") is None:
+        (folder / ONNX_FP32.path).unlink()
+    measured: list[Measured] = []
+    if held_out:
+        draft = ModelVersion(
+            version.name,
+            0,
+            folder,
+            manifest.model_copy(update={"artifacts": [reference, ONNX_INT8]}),
+        )
+        measured = measure(draft, [reference, ONNX_INT8], job, recipe.gates, held_out, [])
+        scores = {**measured[-1].dev, "agreement": measured[-1].agreement}
+        artifact = ONNX_INT8.model_copy(update={"scores": scores})
+        return _with(manifest, artifact, verified=measured[-1].verified), measured
+    return _with(manifest, ONNX_INT8, verified=False), measured
+
+
+def _with(manifest: Manifest, artifact: Artifact, *, verified: bool) -> Manifest:
+    """The manifest with an artifact in place of another of its kind."""
+    kind = (artifact.format, artifact.precision)
+    kept = [one for one in manifest.artifacts if (one.format, one.precision) != kind]
+    added = artifact.model_copy(update={"verified": verified})
+    return manifest.model_copy(update={"artifacts": [*kept, added]})
+
+
+def _recipe(version: ModelVersion, calibration: Path, settings: dict[str, Any]) -> Recipe:
+    manifest = version.manifest
+    model = {
+        "name": version.name,
+        "task": manifest.task,
+        "labels": manifest.labels or None,
+        "problem_type": manifest.problem_type,
+    }
+    data = {**settings, "train": calibration}
+    if calibration.suffix == ".txt":
+        data["format"] = "csv"  # not read by the task's reader
+    return Recipe.model_validate({"model": model, "data": data})
+
+
+def _halves(job: TrainTask, calibration: Path) -> tuple[list[Any], list[Any]]:
+    """Items to calibrate with, and labelled examples to measure on."""
+    if not calibration.is_file():
+        raise CheckpointError(f"--calibrate: there is no file {calibration}.")
+    if calibration.suffix == ".txt":
+        return _plain_items(job.task, calibration), []
+    examples = job.read(calibration)
+    job.learn_labels(examples)
+    job.check(examples)
+    typical, held_out = split_dev(examples, 0.5, job.recipe.seed, job.stratum)
+    rows = job.recipe.artifacts.calibration_items
+    chosen = sample(typical, rows, job.recipe.seed)
+    return job.items(chosen), sample(held_out, job.recipe.gates.dev_items, job.recipe.seed)
+
+
+def _plain_items(task: Task, path: Path) -> list[Any]:
+    if task is Task.QUESTION_ANSWERING:
+        raise CheckpointError(
+            f"{path}: questions come with contexts; calibrate with a SQuAD JSON file."
+        )
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = [line for line in lines if line]
+    if not texts:
+        raise CheckpointError(f"{path} has no text to calibrate with.")
+    parameters = {"long": "truncate"}
+    return BODIES[task].model_validate({"inputs": texts, "parameters": parameters}).items()
