@@ -15,8 +15,8 @@
         ├── DeadlineExceeded     504   the caller's time is over
         └── BackendFailure       500   ours; opaque to the caller, in the log in full
 
-A ``ServingError`` is the caller's fault (or the moment's) and travels as a value between processes, so
-``args`` must rebuild it. Anything else that is raised is a bug and becomes a ``BackendFailure``.
+A ``ServingError`` is the caller's fault (or the moment's) and travels as a value between processes,
+so ``args`` must rebuild it. Anything else that is raised is a bug and becomes a ``BackendFailure``.
 """
 
 from typing import ClassVar
@@ -27,7 +27,7 @@ class TuneserveError(Exception):
 
 
 class CheckpointError(TuneserveError):
-    """A checkpoint, a store entry or a recipe is refused; the sentence names the file and the way out."""
+    """A checkpoint, a store entry or a recipe is refused; the sentence names file and way out."""
 
 
 class ServingError(TuneserveError):
@@ -122,6 +122,6 @@ class DeadlineExceeded(ServingError):
 
 
 class BackendFailure(ServingError):
-    """The backend or a handler failed; the caller learns only the request id, the log has the rest."""
+    """The backend or a handler failed; the caller learns the request id, the log has the rest."""
 
     status, code = 500, "backend_failure"

@@ -1,8 +1,8 @@
 """Request and response of every task: the wire's shapes, and the source of OpenAPI.
 
-A *body* is what one HTTP request carries (Hugging Face's shapes). It may hold one input or a list. It is
-taken apart into *items*, one per input, which is what handlers see; ``shape`` puts their answers together
-again. Answers are plain dictionaries and lists, described here as ``TypedDict``.
+A *body* is what one HTTP request carries (Hugging Face's shapes). It may hold one input or a list.
+It is taken apart into *items*, one per input, which is what handlers see; ``shape`` puts their
+answers together again. Answers are plain dictionaries and lists, described here as ``TypedDict``.
 """
 
 from abc import ABC, abstractmethod
