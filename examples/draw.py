@@ -133,17 +133,21 @@ def expand(text: str, words: Words, scope: dict[str, str]) -> str:
         text = text[: match.start()] + picked + text[match.end() :]
     while match := _SLOT.search(text):
         slot = match[1]
-        if slot in scope:
-            value = scope[slot]
-        else:
-            value = (
-                expand("{" + slot.split("#")[0] + "}", words, scope)
-                if "#" in slot
-                else (words.draw(slot))
-            )
-            if "#" in slot:
-                scope[slot] = value
+        value = scope.get(slot) or _value(slot, words, scope)
         text = text[: match.start()] + value + text[match.end() :]
         if _CHOICE.search(value):
             return expand(text, words, scope)
     return text
+
+
+def _value(slot: str, words: Words, scope: dict[str, str]) -> str:
+    """Draws a slot; a numbered one is kept in the scope and differs from the others there."""
+    if "#" not in slot:
+        return words.draw(slot)
+    value = ""
+    for _ in range(9):
+        value = expand("{" + slot.split("#")[0] + "}", words, scope)
+        if value not in scope.values():
+            break
+    scope[slot] = value
+    return value

@@ -148,12 +148,14 @@ class Writer:
         names = list(self.topics)
         weights = [len(self.topics[name].facts) ** 0.7 for name in names]
         data: list[dict[str, Any]] = []
-        whole = [page for page in self.pages for _ in range(max(1, pages // 4 // len(self.pages)))]
+        whole = [
+            page for page in self.pages for _ in range(max(1, 2 * pages // 5 // len(self.pages)))
+        ]
         while len(data) < pages:
             draw = rng.random()
-            if whole and draw < 0.3:
+            if whole and draw < 0.42:
                 title, paragraph = "page", self.whole_page(whole.pop(rng.randrange(len(whole))))
-            elif draw < 0.42:
+            elif draw < 0.5:
                 title, paragraph = "events", self.events()
             else:
                 title = rng.choices(names, weights)[0]
@@ -241,7 +243,10 @@ class Writer:
                 form = rng.choice(["name", "kind", "pronoun", "pronoun"])
             last = subject
             scope: dict[str, str] = {}
-            raw = self.refer(rng.choice(fact.statements), subject, form)
+            told = [s for s in fact.statements if len(subjects) == 1 or "{X" in s]
+            if not told:
+                continue  # with two subjects on the page, each sentence must say whose it is
+            raw = self.refer(rng.choice(told), subject, form)
             text, spans = unmark(expand(raw, self.words, scope))
             if len(context) + len(text) > MAX_CHARS:
                 break
@@ -273,7 +278,7 @@ class Writer:
             for label in rng.sample(labels, min(len(labels), 2)):
                 if question := self._question(item.fact, label, item.subject, alone, item.scope):
                     qas.append(self.qa(question, context, item.answers[label]))
-        if said and rng.random() < UNANSWERABLE * 5:
+        if said and rng.random() < UNANSWERABLE * 5.5:
             subject = rng.choice(subjects)
             groups = {item.fact.group for item in said if item.subject is subject}
             absent = [f for f in topic.facts if f.group not in groups and f.questions]
@@ -295,15 +300,16 @@ class Writer:
         rng, scope = self.rng, dict[str, str]()
         body = " ".join(line for line in lines if not line.startswith("?"))
         context, spans = unmark(expand(body, self.words, scope))
+        values = scope | {label: context[a:b] for label, (a, b) in spans.items()}
         asked = [line.partition(" ") for line in lines if line.startswith("?")]
         qas = []
         rng.shuffle(asked)
         none = 0
         for mark, _, raw in asked:
-            question = expand(raw, self.words, dict(scope))
+            question = expand(raw, self.words, dict(values))
             if mark == "?-":
                 none += 1
-                if none == 1 and rng.random() < 0.8:
+                if none == 1 and rng.random() < 0.6:
                     qas.append(self.qa(question, context, None))
             elif len(qas) < 5:
                 qas.append(self.qa(question, context, spans[mark[1:]]))

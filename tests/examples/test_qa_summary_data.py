@@ -19,7 +19,8 @@ _TRIVIAL = """a about adults after an and april at august autumn before behind b
     not november october of on one or out over past people per percent pounds quarter saturday
     september spring station summer sunday than the their three thursday to tuesday twice two under
     until up wednesday week weeks winter with within year years four five six seven eight nine ten
-    eleven twelve cm dollars thursdays dr st i'm lane mill christmas"""
+    eleven twelve cm dollars thursdays dr st i'm lane mill christmas hill sun
+    sundays mondays wednesdays fridays mr"""
 TRIVIAL = frozenset(_TRIVIAL.split())
 
 
