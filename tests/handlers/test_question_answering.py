@@ -151,6 +151,21 @@ def test_no_answer_is_empty_and_only_where_asked_for(bert: Pipeline) -> None:
     assert (empty["answer"], empty["start"], empty["end"]) == ("", 0, 0)
 
 
+def test_no_answer_scores_what_its_most_doubtful_window_says(bert: Pipeline) -> None:
+    one = item(LONG, top_k=1000, handle_impossible_answer=True)
+    prepared = prepare(bert, one)
+    outputs = []
+    for index, row in enumerate(prepared.rows):
+        logits = np.zeros(len(row), np.float32)
+        logits[0] = 2.0 if index == 1 else 8.0
+        outputs.append({"start_logits": logits, "end_logits": logits})
+    answers = bert.handler.postprocess(one, prepared, outputs)
+    (score,) = [answer["score"] for answer in answers if answer["end"] == 0]
+    window = prepared.context.windows[1]
+    doubtful = np.exp(2) / (np.exp(2) + window.end - window.start)
+    assert score == pytest.approx(doubtful**2)
+
+
 class TokenBackend:
     """Start and end logits of a token's id: exact, and without context."""
 
@@ -240,6 +255,10 @@ def test_long_windows_with_long_answers_are_searched_in_blocks() -> None:
     everything = np.triu(np.outer(start, end))
     best = np.argsort(-everything, axis=None, kind="stable")[:20]
     assert np.array_equal(spans.first * tokens + spans.last, best)
+    # The least likely start is the only one before the end that decides.
+    start[0], end[0] = start[1:].min() / 2, 1e4
+    spans = best_spans(start, end, 1, tokens)
+    assert (spans.first.tolist(), spans.last.tolist()) == ([0], [0])
 
 
 def test_probabilities_are_a_softmax_over_context_and_classification_token() -> None:
