@@ -11,7 +11,12 @@ WRONG = "wrong shape: "
 
 
 def ask(
-    user: FastHttpUser, name: str, model: str, inputs: Any, wrong: Callable[[Any], str | None]
+    user: FastHttpUser,
+    name: str,
+    model: str,
+    inputs: Any,
+    wrong: Callable[[Any], str | None],
+    **parameters: Any,
 ) -> bool:
     """Post to ``/models/{model}`` and wait for the answer.
 
@@ -21,6 +26,7 @@ def ask(
         model: a model's name.
         inputs: as in the Hugging Face shapes.
         wrong: says what is wrong with the answer's JSON, or None.
+        parameters: of the request.
 
     Returns:
         Whether it was answered, and rightly.
@@ -29,7 +35,7 @@ def ask(
     headers = {"X-API-Key": key} if key else {}
     with user.client.post(
         f"/models/{model}",
-        json={"inputs": inputs, "parameters": {}},
+        json={"inputs": inputs, "parameters": parameters},
         headers=headers,
         name=name,
         catch_response=True,

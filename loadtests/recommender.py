@@ -27,4 +27,11 @@ class Recommender(FastHttpUser):
     def burst(self) -> None:
         """Classify all of them."""
         texts = reviews(self.dice, TEXTS)
-        ask(self, NAME, "intent", texts, lambda answer: wrong_classes(answer, texts))
+        ask(
+            self,
+            NAME,
+            "intent",
+            texts,
+            lambda answer: wrong_classes(answer, texts),
+            long="truncate",
+        )

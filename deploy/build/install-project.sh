@@ -3,16 +3,15 @@
 #
 #   install-project.sh VENV PROJECT
 #
-# VENV was made by install-dependencies.sh. PROJECT is only read.
+# VENV was made by install-dependencies.sh. The build writes into PROJECT too.
 set -eu
 
 venv=$1
 project=$2
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp -R "$project" "$work/project"
+wheels=$(mktemp -d)
 "$venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-    --wheel-dir "$work/wheels" "$work/project"
+    --wheel-dir "$wheels" "$project"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-index \
-    "$work"/wheels/*.whl
+    "$wheels"/*.whl
+rm -r "$wheels"

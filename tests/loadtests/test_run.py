@@ -36,7 +36,8 @@ def test_a_few_seconds_against_a_server_are_measured_and_judged(
         for name, task in TASKS.items()
     ]
     limits = tmp_path / "limits.toml"
-    with running(tmp_path / "log", "--store", str(tmp_path / "store"), *models) as server:
+    store = f"--store={tmp_path / 'store'}"
+    with running(tmp_path / "log", store, "--backend=fake", *models) as server:
         server.wait_ready()
         arguments = ["--url", server.url, "--users", "2", "--limits", str(limits)]
         limits.write_text(f"[chatbot]\n{LOOSE}\n[recommender]\n{LOOSE}")
@@ -57,9 +58,8 @@ def test_models_that_the_server_lacks_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tiny_checkpoint(tmp_path / "qa", "bert", Task.QUESTION_ANSWERING)
-    with running(
-        tmp_path / "log", "--store", str(tmp_path / "store"), f"--model=qa={model}"
-    ) as server:
+    store = f"--store={tmp_path / 'store'}"
+    with running(tmp_path / "log", store, "--backend=fake", f"--model=qa={model}") as server:
         server.wait_ready()
         assert main(["--url", server.url]) == 2
     assert "no model intent, entities" in capsys.readouterr().err

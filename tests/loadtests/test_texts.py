@@ -1,10 +1,13 @@
 """Texts are varied, the same in every run, and no model has seen them."""
 
 import random
-from itertools import chain
+import re
 
 from loadtests import texts
 from tests.deploy.dockerfile import ROOT
+
+TELLING_WORDS = 7
+"""A shorter part of a message ("what is the difference between") is anybody's."""
 
 
 def test_the_same_dice_give_the_same_turns() -> None:
@@ -34,16 +37,16 @@ def test_every_question_belongs_to_a_policy() -> None:
 
 
 def test_no_text_is_in_a_file_that_models_are_trained_or_tested_on() -> None:
-    parts = [
-        *(part.format_map(dict.fromkeys(FIELDS, "\0")).split("\0") for part in texts.MESSAGES),
-        *([text] for text in chain(texts.POLICIES, texts.VERDICTS)),
-        *([question] for question, _ in texts.QUESTIONS),
+    fixed = [
+        piece.strip().lower()
+        for message in texts.MESSAGES
+        for piece in re.split(r"{\w+}", message)
+        if len(piece.split()) >= TELLING_WORDS
     ]
-    longest = [max(pieces, key=len).strip().lower() for pieces in parts]
+    fixed += [text.lower() for text in (*texts.POLICIES, *texts.VERDICTS)]
+    fixed += [question.lower() for question, _ in texts.QUESTIONS]
+    assert len(fixed) > 40
     for path in (ROOT / "examples").rglob("*"):
         if path.is_file():
             content = path.read_bytes().decode(errors="replace").lower()
-            assert [text for text in longest if text in content] == [], path
-
-
-FIELDS = ("number", "thing", "place", "person", "firm", "day")
+            assert [text for text in fixed if text in content] == [], path
