@@ -56,9 +56,9 @@ def sentence_rows(
     packed = []
     first = last = 0
     while last < len(rows):
-        ids: list[int] = []
-        positions = []
-        last = first
+        ids = [*rows[first]]
+        positions = [0]
+        last = first + 1
         while last < len(rows) and len(ids) + len(rows[last]) <= max_tokens:
             positions.append(len(ids))
             ids += rows[last]
