@@ -52,7 +52,7 @@ def export(
 
     settings = data_settings(columns or ())
     home = Store(store)
-    measured: list["Measured"] = []
+    measured: list[Measured] = []
 
     def build(folder: Path) -> "Manifest":
         manifest, found = add_artifact(version, folder, precision, calibrate, settings)

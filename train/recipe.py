@@ -25,6 +25,18 @@ SHORT_TASKS = {
 }
 """Short names that a recipe may use for the hub's task names."""
 
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "batch_size": "batch_rows",
+    "num_train_epochs": "epochs",
+    "gradient_accumulation_steps": "accumulate",
+    "lr_scheduler_type": "schedule",
+    "warmup_ratio": "warmup_share",
+    "max_length": "max_tokens",
+    "model_name": "base",
+}
+"""What other trainers call the same: for hints."""
+
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
 
 
@@ -169,7 +181,7 @@ class Recipe(Part):
     def portable(self) -> dict[str, Any]:
         """All settings, defaults included, with files by their names: the same on any machine."""
         settings = self.model_dump(mode="json")
-        for name in ("train", "dev", "test", "dir"):
+        for name in ("train", "dev", "test"):
             if settings["data"][name] is not None:
                 settings["data"][name] = Path(settings["data"][name]).name
         if Path(self.model.base).is_absolute():
@@ -254,8 +266,11 @@ def _explain(error: ValidationError) -> str:
         for section in path[:-1]:
             part = part.model_fields[section].annotation  # type: ignore[assignment]
         where = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the top level"
-        near = get_close_matches(path[-1], part.model_fields, n=1, cutoff=0.4)
-        hint = f'did you mean "{near[0]}"?' if near else f"it knows {', '.join(part.model_fields)}."
+        names = {name: name for name in part.model_fields}
+        names |= {other: name for other, name in ELSEWHERE.items() if name in names}
+        near = get_close_matches(path[-1], names, n=1, cutoff=0.5)
+        known = ", ".join(part.model_fields)
+        hint = f'did you mean "{names[near[0]]}"?' if near else f"it knows {known}."
         return f'{where} has no key "{path[-1]}"; {hint}'
     if problem["type"] == "missing":
         return f"{name} is missing."
@@ -271,7 +286,7 @@ def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     data = recipe.data
     root = folder / data.dir if data.dir else folder
     found = {
-        "dir": root,
+        "dir": None,
         "train": root / data.train,
         "dev": root / data.dev if data.dev else None,
         "test": root / data.test if data.test else None,

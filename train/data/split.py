@@ -38,9 +38,10 @@ def split_dev(
         owed += len(group) * share
         count = min(round(owed), len(group) - 1)
         chosen.update(draw.sample(group, count))
-        owed -= count
+        # What a tiny stratum could not give is not all asked of the next one.
+        owed = min(owed - count, 1.0)
     if not chosen and len(examples) > 1:
-        chosen.add(draw.randrange(len(examples)))
+        chosen.add(draw.choice(max(groups.values(), key=len)))
     train = [example for index, example in enumerate(examples) if index not in chosen]
     dev = [example for index, example in enumerate(examples) if index in chosen]
     return train, dev

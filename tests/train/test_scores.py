@@ -1,0 +1,75 @@
+import pytest
+
+from train.baselines import Gazetteer, NaiveBayes, closest_sentence, frequent_sentences
+from train.scores import (
+    answer_scores,
+    pearson,
+    rouge_l,
+    rouge_n,
+    set_scores,
+    span_scores,
+    words,
+)
+
+
+def test_set_scores_by_hand() -> None:
+    truth, found = list("aabbccda"), list("abbbcaca")
+    scores = set_scores([{one} for one in truth], [{one} for one in found])
+    assert scores["accuracy"] == scores["micro_f1"] == 5 / 8
+    assert scores["macro_f1"] == pytest.approx((4 / 6 + 4 / 5 + 2 / 4 + 0) / 4)
+
+
+def test_a_span_counts_only_with_both_ends_and_its_type() -> None:
+    truth = [[(0, 5, "PER"), (9, 14, "LOC")], [(0, 3, "ORG")]]
+    found = [[(0, 5, "PER"), (9, 13, "LOC")], [(0, 3, "LOC")]]
+    scores = span_scores(truth, found)
+    assert scores["precision"] == scores["recall"] == pytest.approx(1 / 3)
+    assert span_scores(truth, truth)["entity_f1"] == 1
+    assert span_scores(truth, [[], []])["entity_f1"] == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "found", "exact", "f1"),
+    [
+        (["The Shop"], "shop!", 1, 1),
+        (["two weeks", "14 days"], "14 days.", 1, 1),
+        (["two weeks"], "weeks", 0, 2 / 3),
+        ([], "", 1, 1),
+        ([], "weeks", 0, 0),
+        (["weeks"], "", 0, 0),
+        (["北京大学"], "北京", 0, 2 / 3),
+    ],
+)
+def test_answers_are_scored_as_squad_does(
+    answers: list[str], found: str, exact: float, f1: float
+) -> None:
+    assert answer_scores(answers, found) == pytest.approx((exact, f1))
+
+
+def test_rouge_by_hand() -> None:
+    truth, found = words("the cat sat on the mat"), words("the cat on a mat")
+    assert rouge_n(truth, found, 1) == pytest.approx(2 * 4 / 11)
+    assert rouge_n(truth, found, 2) == pytest.approx(2 * 1 / 9)
+    assert rouge_l(truth, found) == pytest.approx(2 * 4 / 11)
+    assert rouge_l(truth, []) == 0
+
+
+def test_words_are_single_characters_in_chinese() -> None:
+    assert words("Hi 北京, it's") == ["hi", "北", "京", "it", "s"]
+
+
+def test_pearson_is_one_for_a_line_and_zero_for_a_constant() -> None:
+    assert pearson([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
+    assert pearson([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert pearson([1, 2, 3], [5, 5, 5]) == 0
+
+
+def test_baselines_answer_from_words_alone() -> None:
+    bayes = NaiveBayes([("my parcel is late", ("delivery",)), ("refund please", ("money",))] * 2)
+    assert bayes("where is the parcel") == ("delivery",)
+    assert bayes("I want a refund") == ("money",)
+    gazetteer = Gazetteer([("New York", "LOC"), ("York", "PER")])
+    assert [one["word"] for one in gazetteer("from New York to York")] == ["New York", "York"]
+    context = "It rains. The shop opens at nine. Bye."
+    assert closest_sentence("When does the shop open?", context)["answer"].startswith("The shop")
+    assert frequent_sentences(["A dog.", "A dog ran.", "Zebra."], 1) == ["A dog."]
