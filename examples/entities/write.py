@@ -16,8 +16,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SEED = 20240608
-SENTENCES = 4200
-SHARES = (("support", 0.5), ("general", 0.86), ("plain", 1.0))  # cumulative
+SENTENCES = 4500
+SHARES = (("support", 0.5), ("general", 0.88), ("plain", 1.0))  # cumulative
 TAGS = {"PER": "PERSON", "LAST": "PERSON", "ORG": "ORG", "PLACE": "PLACE", "STREET": "PLACE"}
 TAGS |= {"DATE": "DATE", "PROD": "PRODUCT"}
 
@@ -36,6 +36,9 @@ MONTHS = [
     "December",
 ]
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+# After these words a full date reads well, after any other a relative one.
+BEFORE_DATE = {"on", "dated", "born", "from", "by", "to", "until", "since", "before", ":"}
+GENERIC = 0.2  # how often a slot holds a plain noun instead of an entity
 UNITS = ["days", "weeks", "months", "years"]
 Token = tuple[str, str]
 
@@ -193,7 +196,7 @@ def date(before: str, rng: random.Random) -> str:
         forms = [month, f"{month} {year}", str(year), f"early {month}", f"late {year}"]
         forms += [f"the summer of {year}", "spring", f"the {year // 10 * 10}s", "autumn"]
         return pick([*forms, month, str(year)], rng)
-    if before not in {"on", "dated", "born", "from", "by", "to", "until", "since", "before", ":"}:
+    if before not in BEFORE_DATE:
         kind = rng.random()
         if kind < 0.5:
             return pick(load("relative_dates"), rng)
@@ -282,6 +285,26 @@ def read(path: Path) -> list[list[Token]]:
     return [[(token, tag) for token, tag in block] for block in lines]
 
 
+def mention(slot: str, before: str, names: Names, rng: random.Random) -> list[Token]:
+    """Draw what stands in a slot: mostly an entity, sometimes a plain noun where one would fit.
+
+    Without the plain nouns the model learns that whatever was bought is a PRODUCT.
+    """
+    generic = HERE / "lists" / f"generic_{slot}.txt"
+    if (
+        rng.random() < GENERIC
+        and generic.exists()
+        and (slot != "DATE" or before not in BEFORE_DATE | {"in"})
+    ):
+        return tokens(pick(load(generic.stem), rng))
+    drawn = entity(names.draw[slot](before, rng), TAGS[slot])
+    if slot == "PER" and len(drawn) < 3 and rng.random() < 0.12:
+        drawn = tokens(pick(load("titles"), rng)) + drawn
+    if slot == "PROD" and rng.random() < 0.15:
+        drawn += tokens(pick(load("product_kinds"), rng))
+    return drawn
+
+
 def sentence(template: str, names: Names, rng: random.Random) -> list[Token]:
     """Draw one tagged sentence from a template."""
     choice = re.compile(r"\(([^()]*)\)")
@@ -298,8 +321,7 @@ def sentence(template: str, names: Names, rng: random.Random) -> list[Token]:
         elif slot == "id":
             out += tokens(f"{pick(['#', '', 'A-', 'DE'], rng)}{number(10**4, 10**8, rng)}")
         else:
-            before = out[-1][0].casefold() if out else ""
-            out += entity(names.draw[slot](before, rng), TAGS[slot])
+            out += mention(slot, out[-1][0].casefold() if out else "", names, rng)
     return out
 
 
