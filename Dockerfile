@@ -52,7 +52,7 @@ WORKDIR /home/tuneserve
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
     CMD ["/usr/local/bin/python3", "-I", "/usr/local/lib/tuneserve-healthcheck.py"]
 # The server is process 1: it gets the signals itself and waits for its own children.
 ENTRYPOINT ["/opt/tuneserve/bin/tuneserve"]

@@ -7,7 +7,7 @@ from loadtests import texts
 from tests.deploy.dockerfile import ROOT
 
 TELLING_WORDS = 7
-"""A shorter part of a message ("what is the difference between") is anybody's."""
+"""A shorter part of a text ("would buy again") is anybody's."""
 
 
 def test_the_same_dice_give_the_same_turns() -> None:
@@ -39,13 +39,13 @@ def test_every_question_belongs_to_a_policy() -> None:
 def test_no_text_is_in_a_file_that_models_are_trained_or_tested_on() -> None:
     fixed = [
         piece.strip().lower()
-        for message in texts.MESSAGES
+        for message in (*texts.MESSAGES, *texts.VERDICTS)
         for piece in re.split(r"{\w+}", message)
         if len(piece.split()) >= TELLING_WORDS
     ]
-    fixed += [text.lower() for text in (*texts.POLICIES, *texts.VERDICTS)]
+    fixed += [text.lower() for text in texts.POLICIES]
     fixed += [question.lower() for question, _ in texts.QUESTIONS]
-    assert len(fixed) > 40
+    assert len(fixed) > 30
     for path in (ROOT / "examples").rglob("*"):
         if path.is_file():
             content = path.read_bytes().decode(errors="replace").lower()
