@@ -1,5 +1,4 @@
-"""Which architectures run where: every tiny checkpoint of the tests, exported, quantised and
-compared.
+"""Which architectures run where: every tiny checkpoint, exported, quantised and compared.
 
 ``python -m benchmarks.architectures [--only bert,albert]`` prints the table of
 ``docs/backends.md``: the largest difference of a logit from fp32 torch, or the sentence with which
