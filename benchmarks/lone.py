@@ -1,8 +1,8 @@
 """What the server adds to one lone request, and what it uses while idle.
 
-``python -m benchmarks.lone [--store store] [--model intent]`` starts the server, asks it one short text
-after the other over one connection, and between those rounds times the bare model (tokenise and
-``backend.run``) in a process of its own, so that both see the same machine.
+``python -m benchmarks.lone [--store store] [--model intent]`` starts the server, asks it one short
+text after the other over one connection, and between those rounds times the bare model (tokenise
+and ``backend.run``) in a process of its own, so that both see the same machine.
 """
 
 import argparse
@@ -14,8 +14,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import psutil
 
 from contracts.schemas import ClassificationBody
 from handlers.load import load_pipeline
@@ -48,8 +46,10 @@ def main() -> None:
         print(f"{arguments.model}: {model['backend']} {model['precision']}")
         idle(server)
         child = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.lone", f"--store={arguments.store}"]
-            + [f"--model={arguments.model}", "--bare", model["backend"], model["precision"]],
+            [
+                *(sys.executable, "-m", "benchmarks.lone", f"--store={arguments.store}"),
+                *(f"--model={arguments.model}", "--bare", model["backend"], model["precision"]),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

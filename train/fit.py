@@ -24,6 +24,7 @@ from transformers import (
 
 from handlers.base import Handler
 from handlers.pipeline import Pipeline
+from train.base_model import quiet_transformers
 from train.batches import LengthBatches
 from train.callbacks import Curves
 from train.live import LiveBackend
@@ -166,7 +167,8 @@ def fit(
         if not torch.cuda.is_available():
             # On a CPU the backward pass of the fused kernel takes more than twice as long.
             model.set_attn_implementation("eager")
-        trainer.train()
+        with quiet_transformers():
+            trainer.train()
         model.set_attn_implementation(attention)
     model.eval()
     return Fitted(curves.epochs, float(trainer.state.best_metric), trainer.state.global_step, bf16)

@@ -67,6 +67,9 @@ class Model(Part):
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
     )
+    freeze: list[str] = Field(
+        default=[], description="Parts that are not trained, by name in the model: embeddings."
+    )
     attention_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
     )
@@ -266,11 +269,11 @@ def _explain(error: ValidationError) -> str:
         for section in path[:-1]:
             part = part.model_fields[section].annotation  # type: ignore[assignment]
         where = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the top level"
-        names = {name: name for name in part.model_fields}
-        names |= {other: name for other, name in ELSEWHERE.items() if name in names}
-        near = get_close_matches(path[-1], names, n=1, cutoff=0.5)
+        meant = {key: key for key in part.model_fields}
+        meant |= {other: key for other, key in ELSEWHERE.items() if key in meant}
+        near = get_close_matches(path[-1], meant, n=1, cutoff=0.5)
         known = ", ".join(part.model_fields)
-        hint = f'did you mean "{names[near[0]]}"?' if near else f"it knows {known}."
+        hint = f'did you mean "{meant[near[0]]}"?' if near else f"it knows {known}."
         return f'{where} has no key "{path[-1]}"; {hint}'
     if problem["type"] == "missing":
         return f"{name} is missing."

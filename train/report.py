@@ -47,6 +47,8 @@ class Report:
     baselines: dict[str, Scores]
     """On the test set, or on the dev set where there is none."""
     seconds: dict[str, float]
+    cpu_seconds: dict[str, float]
+    """Per phase; see ``train.run.Clock``."""
 
     def write(self, folder: Path) -> None:
         """Write both files."""
@@ -91,6 +93,7 @@ class Report:
                 for one in self.measured
             ],
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+            "cpu_seconds": {name: round(value, 2) for name, value in self.cpu_seconds.items()},
             "packages": packages(),
         }
 
@@ -166,7 +169,13 @@ def markdown(content: dict[str, Any]) -> str:
         "",
         "## Time",
         "",
-        *_table(["phase", "seconds"], [[k, f"{v:.1f}"] for k, v in content["seconds"].items()]),
+        *_table(
+            ["phase", "seconds", "CPU seconds"],
+            [
+                [name, f"{value:.1f}", f"{content['cpu_seconds'][name]:.1f}"]
+                for name, value in content["seconds"].items()
+            ],
+        ),
         "",
         "## Packages",
         "",

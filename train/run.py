@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from model_store.manifest import Artifact, Manifest
 from model_store.store import Store
 from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
-from train.base_model import load_model, save_model, save_tokenizer
+from train.base_model import load_model, save_model, save_tokenizer, seed_everything
 from train.data.split import split_dev
 from train.recipe import Recipe
 from train.report import Report, packages
@@ -38,19 +38,26 @@ class Examples:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds per phase, and a line for the person who waits."""
+    """Seconds per phase, and a line for the person who waits.
+
+    Attributes:
+        seconds: of the clock on the wall.
+        cpu_seconds: of all threads of this process: what it would cost on an idle machine.
+    """
 
     console: Console
     name: str
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
-        started = time.perf_counter()
-        with self.console.status(f"{self.name}: {name}"):
+    def phase(self, name: str, *, spinner: bool = True) -> Iterator[None]:
+        """Time what happens inside; it may draw its own bar instead of the spinner."""
+        started, cpu_started = time.perf_counter(), time.process_time()
+        with self.console.status(f"{self.name}: {name}") if spinner else nullcontext():
             yield
         self.seconds[name] = time.perf_counter() - started
+        self.cpu_seconds[name] = time.process_time() - cpu_started
         self.console.print(f"{self.name}: {name}, {self.seconds[name]:.1f} s", highlight=False)
 
 
@@ -111,6 +118,8 @@ def _make(
 ) -> Manifest:
     """Fill a version's folder."""
     with clock.phase("base model"):
+        # The new head's weights are drawn now; the Trainer seeds only what comes later.
+        seed_everything(recipe.seed)
         model = load_model(recipe.model, job.auto_class, job.config)
         save_tokenizer(recipe.model, folder)
         # The untrained weights are written too: a manifest is derived from a whole checkpoint.
@@ -123,7 +132,7 @@ def _make(
     with clock.phase("imports"):
         from train.callbacks import ProgressBar
         from train.fit import fit
-    with clock.phase("fit"):
+    with clock.phase("fit", spinner=False):
         bar = ProgressBar(clock.console, recipe.model.name, job.metric)
         fitted = fit(recipe, job, model, handler, rows, examples.dev, [bar])
         save_model(model, folder)
@@ -150,6 +159,7 @@ def _make(
         measured=measured,
         baselines=baselines,
         seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
     ).write(folder)
     kept = [
         one.artifact.model_copy(
