@@ -99,8 +99,6 @@ def _single_rows(calibration: Iterable[Tensors], names: set[str]) -> Iterator[Te
 
 def _by_nncf(model: Any, items: list[Tensors]) -> Any:
     """Quantise in memory, then make the graph what ONNX Runtime accepts and runs fast."""
-    # nncf reports its use to its makers unless it believes that it runs in their own tests.
-    os.environ.setdefault("NNCF_CI", "1")
     import nncf
 
     quantized = nncf.quantize(
@@ -186,6 +184,9 @@ def _check(path: Path, inputs: Tensors) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep nncf's talk off stdout, warnings and log; what goes wrong is raised anyway."""
+    # nncf reports its use to its makers unless it believes, when it is imported, that it runs in
+    # their own tests.
+    os.environ.setdefault("NNCF_CI", "1")
     import nncf  # noqa: F401  # first of all, since its logger must be of a class of its own
 
     # Not by nncf.set_log_level, which turns down the handlers of the whole process.

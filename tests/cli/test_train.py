@@ -31,10 +31,21 @@ def test_from_recipes_to_answers_and_to_another_artifact(store: Path, tmp_path: 
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["tiny@1", "tiny@2"]
 
-    done = run("predict", "tiny", "--text", "my refund", "--text", "a parcel", "--backend", "torch")
+    done = run(
+        "predict",
+        "tiny",
+        "--text",
+        "please, my refund number 99",
+        "--text",
+        "please, my parcel number 98",
+        "--backend",
+        "torch",
+    )
     assert done.exit_code == 0, done.output
     assert [one[0]["label"] for one in json.loads(done.stdout)] == ["money", "delivery"]
-    done = run("predict", "tiny@1", "--text", "my refund", "--json", '{"top_k": 1}')
+    done = run(
+        "predict", "tiny@1", "--text", "please, my refund number 99", "--json", '{"top_k": 1}'
+    )
     assert [len(one) for one in json.loads(done.stdout)] == [1]
 
     done = run("export", "tiny", "--precision", "int8", "--calibrate", tmp_path / "train.csv")
@@ -54,7 +65,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(store: Path, tmp_pat
     assert done.exit_code == 0, done.output
     plan = json.loads(done.stdout)
     assert plan["recipe"]["optim"]["epochs"] == 5
-    assert plan["examples"] == {"train": 22, "dev": 2, "test": 0}
+    assert plan["examples"] == {"train": 43, "dev": 5, "test": 0}
     assert plan["labels"] == {"delivery": 11, "money": 11}
     assert plan["steps"] == 15
     assert not store.exists()

@@ -38,7 +38,7 @@ async def load(
             outcomes[str(answer.status_code)] += 1
             late.append(time.monotonic() - began)
             if answer.status_code == 503:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(timeout=30, limits=limits) as client:

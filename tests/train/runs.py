@@ -17,6 +17,10 @@ PLACES = ("Paris", "Berlin", "Hamburg", "Honolulu", "Chicago", "Hawaii")
 NAMES = ("Angela", "Barack", "Obama", "Merkel")
 
 
+LEARNING_RATES = {"classification": 2e-3, "ner": 5e-3, "qa": 1e-3, "summary": 1e-3}
+"""What the tiny encoder learns at, task by task."""
+
+
 def tiny_base(folder: Path) -> Path:
     return tiny_checkpoint(folder, "bert", Task.TEXT_CLASSIFICATION, scale=1.0)
 
@@ -24,7 +28,7 @@ def tiny_base(folder: Path) -> Path:
 def write_recipe(folder: Path, task: str, train_file: str, more: str = "", **optim: Any) -> Path:
     """A recipe beside its data; ``more`` is TOML that goes into or after the data section."""
     tiny_base(folder / "base")
-    settings = {"lr": 5e-3, "epochs": 2, "batch_rows": 8, "bf16": "false", **optim}
+    settings = {"lr": LEARNING_RATES[task], "epochs": 2, "batch_rows": 8, "bf16": "false", **optim}
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
     path = folder / "recipe.toml"
     path.write_text(
@@ -43,7 +47,7 @@ def run(recipe: Path, store: Path, *overrides: str) -> ModelVersion:
 
 def write_classification(folder: Path) -> str:
     lines = ["text,label"]
-    for index in range(24):
+    for index in range(48):
         word, label = (("refund", "money"), ("parcel", "delivery"))[index % 2]
         lines.append(f'"please, my {word} number {index}",{label}')
     (folder / "train.csv").write_text("\n".join(lines))

@@ -23,7 +23,7 @@ INPUTS = {
     "qa": {"question": "Where was Angela?", "context": "Angela visited Paris in summer."},
     "summary": "The shop is open. The refund of 3 went to Paris. My parcel waits in Berlin.",
 }
-EPOCHS = {"ner": 12, "qa": 2, "summary": 3}
+EPOCHS = {"ner": 15, "qa": 8, "summary": 15}
 NO_ONNX = ("artifacts.onnx_fp32=false", "artifacts.onnx_int8=false")
 WIDE = ("gates.max_score_loss=100", "gates.max_label_flips=100")
 
@@ -77,7 +77,10 @@ def test_a_run_leaves_three_verified_artifacts_and_a_model_that_learnt(
     assert all(one.verified and one.sha256 for one in trained.manifest.artifacts)
     assert trained.manifest.scores["accuracy"] == 1
     for backend in ("torch", "onnxruntime"):
-        for text, label in (("a refund, please", "money"), ("where is my parcel", "delivery")):
+        for text, label in (
+            ("please, my refund number 99", "money"),
+            ("please, my parcel number 98", "delivery"),
+        ):
             assert answer(trained, text, backend)[0][0]["label"] == label
     page = (trained.folder / "report.md").read_text()
     for part in ("tuneserve train", "| onnx int8 |", "baseline: keywords", "transformers 5"):
@@ -89,7 +92,7 @@ def test_transformers_loads_the_published_folder_unchanged(trained: ModelVersion
 
     model = AutoModelForSequenceClassification.from_pretrained(trained.folder)
     tokenizer = AutoTokenizer.from_pretrained(trained.folder)
-    logits = model(**tokenizer("a refund, please", return_tensors="pt")).logits
+    logits = model(**tokenizer("please, my refund number 99", return_tensors="pt")).logits
     assert model.config.id2label[int(logits.argmax())] == "money"
     assert "tuneserve_task" not in json.loads((trained.folder / "config.json").read_text())
 
@@ -105,7 +108,7 @@ def test_an_artifact_outside_the_gate_is_not_published(
 
         model = onnx.load(onnx_fp32)
         for tensor in model.graph.initializer:
-            if "classifier" in tensor.name or tensor.dims == [2]:
+            if "classifier" in tensor.name:
                 array = -numpy_helper.to_array(tensor)
                 tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
         onnx.save(model, folder / ONNX_INT8.path)
