@@ -86,6 +86,7 @@ class Inference:
         body = parse(BODIES[Task(model.task)], await front.admission.body(request))
         items = body.items()
         front.admission.items(items)
+        front.admission.enter(front.engines.waiting)  # others came in while the body was read
         sent = time.monotonic()
         link, work_id, future = front.engines.submit(
             lambda id: Work(id, request_id, model.id, items, sent, deadline)
