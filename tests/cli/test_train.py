@@ -66,8 +66,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(store: Path, tmp_pat
     plan = json.loads(done.stdout)
     assert plan["recipe"]["optim"]["epochs"] == 5
     assert plan["examples"] == {"train": 43, "dev": 5, "test": 0}
-    assert plan["labels"] == {"delivery": 11, "money": 11}
-    assert plan["steps"] == 15
+    assert plan["labels"] == {"delivery": 21, "money": 22}
+    assert plan["steps"] == 30
     assert not store.exists()
 
 
