@@ -42,7 +42,8 @@ def main() -> None:
     ):
         report = server.wait_ready()
         model = next(one for one in report["models"] if one["name"] == arguments.model)
-        print(f"cpu: {', '.join(sorted(cpu_flags()))}")
+        shown = (flag for flag in sorted(cpu_flags()) if flag.startswith(("amx", "avx")))
+        print(f"cpu: {', '.join(shown)}")
         print(f"{arguments.model}: {model['backend']} {model['precision']}")
         idle(server)
         child = subprocess.Popen(
