@@ -85,6 +85,8 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode in one batch without special tokens, with character offsets into each text."""
+        if len(texts) == 1:  # a batch of one would wake the library's threads for nothing
+            return [self.raw.encode(texts[0], add_special_tokens=False)]
         encodings: list[Encoding] = self.raw.encode_batch(list(texts), add_special_tokens=False)
         return encodings
 

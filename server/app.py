@@ -1,6 +1,7 @@
 """The composition root: settings in, a running server out."""
 
 import functools
+import gc
 import logging
 import multiprocessing as mp
 import os
@@ -147,6 +148,7 @@ def run_engine(settings: Settings, found: Found, folder: Path, device: str, work
             engine.step(wait_s=NEWS_EVERY_S)
             while not news.empty():
                 engine.announce(Status(os.getpid(), news.get()))
+        gc.freeze()  # the models' objects stay: collections need not walk them
         while True:
             engine.step()
     except EOFError:

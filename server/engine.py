@@ -53,20 +53,23 @@ class Engine:
             model, padded_tokens, places = self._rows.pop()
             wanted = [place for place in places if not self._over(place.job)]
             if wanted:
+                self.hub.flush()  # what is known already does not wait for the batch
                 self._run(model, padded_tokens, wanted)
+        self.hub.flush()
 
     def announce(self, status: Status) -> None:
         """Tell every HTTP process, now and when it connects, how the models are."""
         self.status = status
         for connection in list(self.hub.connections):
-            self.hub.send(connection, status)
+            self.hub.post(connection, status)
+        self.hub.flush()
 
     def _receive(self, timeout_s: float | None) -> None:
         for connection, message in self.hub.receive(timeout_s):
             match message:
                 case None:
                     if self.status is not None:
-                        self.hub.send(connection, self.status)
+                        self.hub.post(connection, self.status)
                 case Work():
                     job = Job(message, connection)
                     self._jobs[connection, message.id] = job
@@ -75,7 +78,7 @@ class Engine:
                     if (connection, message.id) in self._jobs:
                         self._jobs.pop((connection, message.id)).dropped = True
                 case Ping():
-                    self.hub.send(connection, Pong())
+                    self.hub.post(connection, Pong())
 
     def _over(self, job: Job) -> bool:
         """Whether nobody waits for this job any more; its deadline is answered here."""
@@ -131,6 +134,10 @@ class Engine:
             logger.exception("a row failed", extra={"request_id": request_id, "model": model})
             outputs = [{}]
         seconds = time.monotonic() - began
+        for job in {place.job: None for place in places}:
+            job.compute_s += seconds
+        for place, output in zip(places, outputs, strict=True):
+            self._settle(place, output)
         ran = BatchRan(
             model=model,
             rows=len(places),
@@ -138,11 +145,7 @@ class Engine:
             padded_tokens=padded_tokens * len(places),
             compute_s=seconds,
         )
-        self.hub.send(places[0].job.connection, ran)
-        for job in {place.job: None for place in places}:
-            job.compute_s += seconds
-        for place, output in zip(places, outputs, strict=True):
-            self._settle(place, output)
+        self.hub.post(places[0].job.connection, ran)  # after the answers: nobody waits for it
 
     def _settle(self, place: Place, output: Tensors) -> None:
         """Keep one row's output; answer its request when it was the last."""
@@ -165,7 +168,7 @@ class Engine:
     def _reply(self, job: Job, answers: list[Any]) -> None:
         job.dropped = True
         if self._jobs.pop((job.connection, job.work.id), None) is not None:
-            self.hub.send(job.connection, job.done(answers))
+            self.hub.post(job.connection, job.done(answers))
 
 
 _TOO_LATE = "The answer was not ready within the request's time; send less, or allow more time."

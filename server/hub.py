@@ -35,6 +35,7 @@ class Hub:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self.connections: list[Connection] = []
+        self._posted: dict[Connection, None] = {}
 
     def watch(self, sentinel: int) -> None:
         """Make ``receive`` raise ``EOFError`` once this file descriptor is readable."""
@@ -64,11 +65,21 @@ class Hub:
                 messages += [(connection, message) for message in self._read(connection)]
         return messages
 
-    def send(self, connection: Connection, message: object) -> None:
-        """Send without waiting; what the peer does not take now goes out later."""
+    def post(self, connection: Connection, message: object) -> None:
+        """Put a message into the next ``flush``."""
         if connection.open:
             connection.outgoing += pack(message)
-            self._flush(connection)
+            self._posted[connection] = None
+
+    def flush(self) -> None:
+        """Send what was posted, in one piece per peer: it wakes once, not once per message.
+
+        Never waits; what the peer does not take now goes out later.
+        """
+        posted, self._posted = self._posted, {}
+        for connection in posted:
+            if connection.open:
+                self._flush(connection)
 
     def close(self) -> None:
         """Close every socket."""

@@ -9,6 +9,7 @@ Processes: this one (it watches, and serves nothing), one HTTP process or more, 
 """
 
 import contextlib
+import gc
 import logging
 import multiprocessing as mp
 import multiprocessing.connection
@@ -286,6 +287,7 @@ def _serve_http(config: uvicorn.Config, drain: Drain, sockets: list[socket.socke
     """The HTTP process; it ends itself when the parent is gone."""
     configure_logging(logging.getLevelName(logging.getLogger("server").level))
     _die_with_parent(drain)
+    gc.freeze()  # routes and schemas stay: collections need not walk them
     HttpServer(config, drain).run(sockets=sockets)
 
 

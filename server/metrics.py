@@ -57,19 +57,26 @@ class Metrics:
         self.real_tokens.labels(ran.model).inc(ran.real_tokens)
         self.padded_tokens.labels(ran.model).inc(ran.padded_tokens)
 
-    def done(self, model: ModelStatus, done: Done) -> None:
-        """Note the times of one request."""
-        self.queue.labels(model.id).observe(done.queue_s)
-        self.tokenize.labels(model.id).observe(done.tokenize_s)
-        self.compute.labels(model.id).observe(done.compute_s)
+    def answered(
+        self, model: ModelStatus | None, status: int, total_s: float, done: Done | None
+    ) -> None:
+        """Count one answer, good or bad, and its times; unknown models share one series.
 
-    def answered(self, model: ModelStatus | None, status: int, total_s: float) -> None:
-        """Count one answer, good or bad; unknown models share one series."""
+        Args:
+            model: that was asked; None where there is no such.
+            status: of HTTP.
+            total_s: from the first header to the last byte.
+            done: what the engine sent; None where it was not asked or did not answer.
+        """
         if model is None:
             self.requests.labels("", "", "", str(status)).inc()
             return
         self.requests.labels(model.name, str(model.version), model.task, str(status)).inc()
         self.total.labels(model.id).observe(total_s)
+        if done is not None:
+            self.queue.labels(model.id).observe(done.queue_s)
+            self.tokenize.labels(model.id).observe(done.tokenize_s)
+            self.compute.labels(model.id).observe(done.compute_s)
 
     def render(self) -> bytes:
         """The exposition text."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from contracts.errors import DeadlineExceeded, InvalidRequest, ServingError, Unavailable
 from contracts.schemas import BODIES, Body
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 CLIENT_GONE = 499
 """Logged and counted where the caller closed the connection first (nginx's number)."""
 
+WATCH_AFTER_S = 0.05
+"""Time after which a caller that went away is noticed, and its work dropped."""
+
 
 class Inference:
     """Answers one model's task over HTTP."""
@@ -34,30 +38,36 @@ class Inference:
     def routes(self) -> list[Route]:
         """The paths of this family."""
 
-        def route(path: str, pick: Callable[[Request], ModelStatus]) -> Route:
-            async def endpoint(request: Request) -> Response:
-                return await self.answer(request, pick)
+        def default(_: Request) -> ModelStatus:
+            return self.front.default_model()
 
-            return Route(path, endpoint, methods=["POST"])
+        def named(request: Request) -> ModelStatus:
+            return self.front.model(request.path_params["name"])
 
         return [
-            route("/models/{name}", lambda request: self.front.model(request.path_params["name"])),
-            route("/", lambda _: self.front.default_model()),
-            route("/invocations", lambda _: self.front.default_model()),
+            Route(path, Endpoint(self, pick), methods=["POST"])
+            for path, pick in (("/models/{name}", named), ("/", default), ("/invocations", default))
         ]
 
-    async def answer(self, request: Request, pick: Callable[[Request], ModelStatus]) -> Response:
-        """One request from headers to response; every way out is counted and logged."""
+    async def answer(
+        self, scope: Scope, receive: Receive, send: Send, pick: Callable[[Request], ModelStatus]
+    ) -> None:
+        """One request from headers to response; every way out is counted and logged.
+
+        That comes after the response: the caller does not wait for our books.
+        """
         began = time.monotonic()
+        request = Request(scope, receive)
         request_id = request_id_of(request)
         model: ModelStatus | None = None
+        done: Done | None = None
         with self.front.drain:
             try:
                 self.front.key.check(request)
                 if self.front.drain.begun:
                     raise Unavailable("The server is shutting down; send it elsewhere.")
                 model = pick(request)
-                response = await self._infer(request, model, request_id)
+                response, done = await self._infer(request, model, request_id)
             except ServingError as error:
                 response = error_response(error, request_id)
             except Exception:
@@ -65,8 +75,9 @@ class Inference:
                 response = error_response(ServingError("Internal error."), request_id)
             if self.front.drain.begun:
                 response.headers["connection"] = "close"
+            await response(scope, receive, send)
         seconds = time.monotonic() - began
-        self.front.metrics.answered(model, response.status_code, seconds)
+        self.front.metrics.answered(model, response.status_code, seconds, done)
         if self.front.settings.access_log:
             logger.info(
                 "request",
@@ -77,9 +88,10 @@ class Inference:
                     "ms": round(seconds * 1000, 2),
                 },
             )
-        return response
 
-    async def _infer(self, request: Request, model: ModelStatus, request_id: str) -> Response:
+    async def _infer(
+        self, request: Request, model: ModelStatus, request_id: str
+    ) -> tuple[Response, Done | None]:
         front = self.front
         deadline = front.admission.deadline(request)
         front.admission.enter(front.engines.waiting)
@@ -96,17 +108,29 @@ class Inference:
         finally:
             link.cancel(work_id)
         if done is None:
-            return Response(status_code=CLIENT_GONE)
+            return Response(status_code=CLIENT_GONE), None
         front.admission.answered(front.engines.waiting)
-        front.metrics.done(model, done)
         if failed := first_error(done.answers):
             index, error = failed
-            return error_response(error, request_id, f"inputs[{index}]" if len(items) > 1 else "")
-        return Response(
+            place = f"inputs[{index}]" if len(items) > 1 else ""
+            return error_response(error, request_id, place), done
+        response = Response(
             orjson.dumps(body.shape(done.answers)),
             headers={"x-request-id": request_id, **_facts(model, done)},
             media_type="application/json",
         )
+        return response, done
+
+
+class Endpoint:
+    """A route's end as an ASGI application: starlette calls it with nothing in between."""
+
+    def __init__(self, inference: Inference, pick: Callable[[Request], ModelStatus]) -> None:
+        self._inference, self._pick = inference, pick
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request."""
+        await self._inference.answer(scope, receive, send, self._pick)
 
 
 def request_id_of(request: Request) -> str:
@@ -138,20 +162,32 @@ async def _first_of(future: asyncio.Future[Done], request: Request, deadline: fl
         DeadlineExceeded: neither came in time.
         Unavailable: the engine died.
     """
-    gone = asyncio.ensure_future(request.receive())
+    gone = asyncio.Event()
+
+    async def watch() -> None:
+        await request.receive()  # the body is read: what comes next is the end of the connection
+        gone.set()
+        future.cancel()
+
+    watching: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    # Most answers are there before the watcher would be: they do not pay for it.
+    start = loop.call_later(WATCH_AFTER_S, lambda: watching.append(loop.create_task(watch())))
     try:
-        await asyncio.wait(
-            (future, gone),
-            timeout=deadline - time.monotonic(),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await future
+    except TimeoutError:
+        raise DeadlineExceeded(
+            "The answer was not ready in time; send less, or allow more time."
+        ) from None
+    except asyncio.CancelledError:
+        if gone.is_set():
+            return None
+        raise
     finally:
-        gone.cancel()
-    if future.done():
-        return future.result()
-    if gone.done() and not gone.cancelled():
-        return None
-    raise DeadlineExceeded("The answer was not ready in time; send less, or allow more time.")
+        start.cancel()
+        for task in watching:
+            task.cancel()
 
 
 def _facts(model: ModelStatus, done: Done) -> dict[str, str]:
