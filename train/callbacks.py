@@ -48,6 +48,10 @@ class Curves(TrainerCallback):  # type: ignore[misc]
         self.epochs.append(epoch)
 
 
+LINES_PER_RUN = 10
+"""How often progress is told where there is no terminal to draw a bar on."""
+
+
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
     """Steps done, loss, the last dev score and the time left."""
 
@@ -72,7 +76,11 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Move it."""
-        self.bar.update(self.task, completed=state.global_step, loss=self.loss, score=self.score)
+        step, steps = state.global_step, state.max_steps
+        self.bar.update(self.task, completed=step, loss=self.loss, score=self.score)
+        if not self.bar.console.is_terminal and step % max(1, steps // LINES_PER_RUN) == 0:
+            line = f"{self.title}: step {step} of {steps} {self.loss} {self.score}"
+            self.bar.console.print(line.rstrip(), highlight=False)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Show the loss."""

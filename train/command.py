@@ -31,6 +31,9 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check recipe and data, print what would be done.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Recipes at a time, sharing the cores.")
+    ] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Fine-tune, compress, verify and publish one model per recipe."""
@@ -40,12 +43,11 @@ def train(
         for recipe in loaded:
             typer.echo(json.dumps(plan(recipe), indent=2, ensure_ascii=False))
         return
-    from train.run import train as run
+    from train.jobs import train_all
 
     command = shlex.join(["tuneserve", *sys.argv[1:]])
     console = Console(stderr=True, quiet=quiet)
-    for recipe in loaded:
-        version = run(recipe, Store(store), command=command, console=console)
+    for version in train_all(loaded, Store(store), command=command, console=console, jobs=jobs):
         typer.echo(f"{version.id} {version.folder}")
 
 

@@ -24,6 +24,22 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(app, [str(one) for one in args])
 
 
+def test_two_jobs_train_at_once_and_a_failure_keeps_the_other_version(
+    store: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, "classification", write_classification(tmp_path))
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "train.csv").write_text('text,label\n"only one",money\n')
+    bad = broken / "recipe.toml"
+    bad.write_text(recipe.read_text().replace('base = "base"', f'base = "{tmp_path / "base"}"'))
+    plain = ("--set", "artifacts.onnx_fp32=false", "--set", "artifacts.onnx_int8=false")
+    done = run("train", recipe, bad, *plain, "--quiet", "--jobs", 2)
+    assert done.exit_code == 2
+    assert "two are needed" in done.output
+    assert Store(store).aliases("tiny") == {"production": 1}
+
+
 def test_from_recipes_to_answers_and_to_another_artifact(store: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, "classification", write_classification(tmp_path), epochs=15)
     plain = ("--set", "artifacts.onnx_fp32=false", "--set", "artifacts.onnx_int8=false")
