@@ -7,7 +7,8 @@ export SERVE_STORE SERVE_PORT
 BIN := .venv/bin
 DONE := .venv/.installed
 DONE_DEV := .venv/.installed-dev
-RECIPES := $(foreach name,intent entities qa summary,examples/$(name)/recipe.toml)
+# The longest first: two train at a time.
+RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -30,7 +31,7 @@ check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
 	$(BIN)/lint-imports
 
 models: $(DONE)  ## Train, export, quantise, verify and publish the four embedded models.
-	$(BIN)/tuneserve train $(RECIPES) --store $(SERVE_STORE)
+	$(BIN)/tuneserve train $(RECIPES) --store $(SERVE_STORE) --jobs 2
 
 load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with limits.
 	$(BIN)/python -m loadtests.run

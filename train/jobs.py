@@ -9,13 +9,11 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from contracts.errors import CheckpointError
-from model_store.backends.cpu import compute_threads
 from model_store.store import Store
 from model_store.version import ModelVersion
 from train.recipe import Recipe
@@ -38,10 +36,12 @@ def train_all(
             yield train(recipe, store, command=command, console=console)
         return
     jobs = min(jobs, len(recipes))
-    with (
-        _threads(max(1, compute_threads() // jobs)),
-        ProcessPoolExecutor(jobs, mp_context=mp.get_context("spawn")) as pool,
-    ):
+    turns = mp.get_context("spawn").Queue()
+    for job in range(jobs):
+        turns.put(job)
+    with ProcessPoolExecutor(
+        jobs, mp.get_context("spawn"), initializer=_take_share, initargs=(turns, jobs)
+    ) as pool:
         running = [
             pool.submit(_train_one, recipe, store.root, command, console.quiet)
             for recipe in recipes
@@ -65,13 +65,12 @@ def _train_one(recipe: Recipe, store: Path, command: str, quiet: bool) -> ModelV
     return train(recipe, Store(store), command=command, console=console)
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let processes that start inside compute with so many threads each."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = before or str(count)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
+def _take_share(turns: "mp.Queue[int]", jobs: int) -> None:
+    """Keep a process, and every thread pool that it will start, to its own cores."""
+    job = turns.get()
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // jobs)
+    first = job * share % len(cores)
+    os.sched_setaffinity(0, cores[first : first + share])
