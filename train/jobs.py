@@ -54,7 +54,7 @@ def train_all(
                 "A training process was killed, most often for want of memory: use fewer --jobs."
             ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _train_one(recipe: Recipe, store: Path, command: str, quiet: bool) -> ModelVersion:
