@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from contracts.errors import BackendFailure, CheckpointError, ServingError, UnknownModel
@@ -78,12 +79,13 @@ def load_models(
         announce((*statuses.values(), *found.refused))
 
     tell()
-    for version in found.versions:
+    # Hashing is one thread's work and does not hold Python's lock: it goes on beside the loading.
+    hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
+    checks = [hashing.submit(verify_hashes, version) for version in found.versions]
+    for version, checked in zip(found.versions, checks, strict=True):
         began = time.monotonic()
         try:
-            verify_hashes(version)
-            pipeline = load_pipeline(version, choice)
-            warm_up(pipeline)
+            pipeline = _load(version, choice, checked)
         except Exception as error:
             expected = isinstance(error, CheckpointError)
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
@@ -112,6 +114,23 @@ def load_models(
                 },
             )
         tell()
+    hashing.shutdown()
+
+
+def _load(version: ModelVersion, choice: BackendChoice, checked: Future[None]) -> Pipeline:
+    """A warm pipeline of a version whose files are those that were published."""
+    try:
+        pipeline = load_pipeline(version, choice)
+        warm_up(pipeline)
+    except Exception:
+        checked.result()  # a file that was damaged explains why it does not load
+        raise
+    try:
+        checked.result()
+    except CheckpointError:
+        pipeline.close()
+        raise
+    return pipeline
 
 
 def warm_up(pipeline: Pipeline) -> None:
