@@ -59,11 +59,13 @@ class Pipeline:
         return padded_length(len(row), self.handler.manifest.max_tokens)
 
     def run(self, rows: Sequence[Row], padded_tokens: int) -> list[Tensors]:
-        """Run rows as one batch, padded to ``padded_tokens``.
+        """Run rows as one batch, padded to ``padded_tokens``; one by one where company would show.
 
         Returns:
             Per row, its outputs without the row axis and without padding.
         """
+        if len(rows) > 1 and not self.backend.batchable:
+            return [output for row in rows for output in self.run([row], padded_tokens)]
         outputs = self.backend.run(self._pad(rows, padded_tokens))
         return [
             {

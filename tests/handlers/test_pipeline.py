@@ -20,7 +20,8 @@ from tests.models import MAX_TOKENS, tiny_checkpoint
 class Watching:
     """A backend that keeps its inputs and answers with a number made of the unmasked ids."""
 
-    name, precision, device, bytes, batchable = "watching", "fp32", "cpu", 0, True
+    name, precision, device, bytes = "watching", "fp32", "cpu", 0
+    batchable = True
     input_names = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
     def __init__(self) -> None:
@@ -102,3 +103,13 @@ def test_parameters_of_one_item_never_reach_another(pipeline: Pipeline):
     first, second = pipeline(mixed)
     assert (len(first), len(second)) == (1, 3)
     assert first == pipeline(items("refund", top_k=1))[0]
+
+
+def test_rows_run_alone_where_the_backend_would_let_company_show(pipeline: Pipeline) -> None:
+    together = pipeline(items(*TEXTS))
+    backend = pipeline.backend
+    assert isinstance(backend, Watching)
+    backend.seen.clear()
+    backend.batchable = False  # as a dynamically quantised graph is
+    assert pipeline(items(*TEXTS)) == together
+    assert [len(one["input_ids"]) for one in backend.seen] == [1] * len(TEXTS)
