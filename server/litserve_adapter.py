@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 GZIP_ABOVE_BYTES = 1000
 KEEP_ALIVE_S = 75
-RESTART_WITHIN_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+RESTART_WITHIN_S = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits before an engine starts again, by how often it died soon after its start."""
 SOON_S = 60.0
 
