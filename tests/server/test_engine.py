@@ -64,9 +64,11 @@ class Peer:
         self.unpacker = Unpacker()
         self.numbers = iter(range(1, 10_000))
 
-    def ask(self, *texts: str, timeout_s: float = 60, **parameters: Any) -> int:
+    def ask(
+        self, *texts: str, timeout_s: float = 60, now: float | None = None, **parameters: Any
+    ) -> int:
         body = ClassificationBody(inputs=list(texts), parameters=parameters)  # type: ignore[arg-type]
-        number, now = next(self.numbers), time.monotonic()
+        number, now = next(self.numbers), now or time.monotonic()
         work = Work(number, f"r{number}", MODEL, body.items(), now, now + timeout_s)
         self.sock.sendall(packed(work))
         return number
@@ -152,6 +154,19 @@ def test_a_request_with_many_inputs_is_answered_in_order(bench: Bench):
     number = bench.peer.ask(*TEXTS)
     answers = bench.drain()[number].answers
     assert answers == bench.pipeline(ClassificationBody(inputs=TEXTS).items())
+
+
+def test_a_burst_lets_a_later_short_request_pass(bench: Bench):
+    now = time.monotonic()
+    burst = bench.peer.ask(*["quick brown fox " * 9] * 120, now=now)
+    short = bench.peer.ask("quick brown fox " * 9, now=now + 0.1)
+    late = bench.peer.ask("quick brown fox " * 9, now=now + 3)
+    bench.hub.receive(0)
+    order: list[int] = []
+    while len(order) < 3:
+        bench.engine.step()
+        order += [one.id for one in bench.peer.heard() if isinstance(one, Done)]
+    assert order == [short, burst, late]
 
 
 def test_a_poison_row_fails_alone(bench: Bench):
