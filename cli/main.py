@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "convert": ("cli.convert", "convert", "Turn a pickled checkpoint into safetensors."),
     "predict": ("cli.predict", "predict", "Answer one text with the server's own pipeline."),
     "export": ("cli.export", "export", "Export a model to ONNX, in fp32 or int8."),
+    "verify": ("cli.verify", "verify", "Measure a version's artifacts on labelled data."),
+    "promote": ("cli.promote", "promote", "Move production to a version that is not worse."),
     "train": ("cli.train", "train", "Fine-tune, compress, verify and publish a model."),
 }
 """Module, attribute (a function or a ``typer.Typer``) and one line of help of each subcommand."""

@@ -36,6 +36,7 @@ class ClassificationHandler(Handler[ClassificationItem, list[LabelScore]]):
         """Choose the function from logits to scores that the checkpoint was trained for."""
         super().__init__(manifest, tokenizer)
         self.function = default_function(manifest.problem_type, len(manifest.labels))
+        self.temperature = manifest.temperature or 1.0
 
     def preprocess(self, items: Sequence[ClassificationItem]) -> list[Prepared | ServingError]:
         """One row per item, or several windows, or ``InputTooLong``."""
@@ -53,11 +54,17 @@ class ClassificationHandler(Handler[ClassificationItem, list[LabelScore]]):
     def postprocess(
         self, item: ClassificationItem, prepared: Prepared, outputs: Sequence[Tensors]
     ) -> list[LabelScore]:
-        """Scores of the mean logits over all rows, sorted, at most ``top_k`` of them."""
+        """Scores of the mean logits over all rows, sorted, at most ``top_k`` of them.
+
+        A fitted temperature makes probabilities calibrated; logits asked for as they are stay so.
+        """
         rows = np.array([output["logits"] for output in outputs], dtype=np.float64)
         logits = np.asarray(rows.mean(axis=0))
         parameters = item.parameters
-        values = apply_function(parameters.function_to_apply or self.function, logits)
+        function = parameters.function_to_apply or self.function
+        if function != "none":
+            logits = logits / self.temperature
+        values = apply_function(function, logits)
         best = np.argsort(-values, kind="stable")[: parameters.top_k]
         labels = self.manifest.labels
         return [

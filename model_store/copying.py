@@ -39,7 +39,7 @@ def copy_checkpoint(
     """Copy a version's configuration, artifacts and tokenizer into an empty folder.
 
     The tokenizer becomes a ``tokenizer.json`` if it was not one. A published version is verified
-    first and copied whole, its measurements included.
+    first and copied whole, its measurements included; its promotions stay its own.
 
     Returns:
         The manifest for the copy, for ``Store.publish`` to complete.
@@ -53,4 +53,4 @@ def copy_checkpoint(
     if version.plain or version.tokenizer_folder:
         copy_tokenizer(version.tokenizer_folder or version.folder, target)
     load_tokenizer(target)
-    return version.manifest.model_copy(update={"created": datetime.now(UTC)})
+    return version.manifest.model_copy(update={"created": datetime.now(UTC), "promotions": []})

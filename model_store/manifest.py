@@ -52,6 +52,24 @@ class Artifact(BaseModel):
     )
 
 
+class Promotion(BaseModel):
+    """Why an alias was pointed to a version: what was compared, and who insisted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alias: str
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    by: str = Field(description="The user's name on the machine.")
+    replaced: int | None = Field(description="The version that the alias pointed to before.")
+    metric: str
+    score: float | None = Field(default=None, description="Of this version, 0..1.")
+    replaced_score: float | None = Field(default=None, description="On the same held-out data.")
+    examples: int = Field(description="How many were held out.")
+    reasons: list[str] = Field(default=[], description="What spoke against it.")
+    forced: bool = Field(default=False, description="Moved against those reasons.")
+    why: str = Field(default="", description="What the person said.")
+
+
 class Manifest(BaseModel):
     """The contents of ``manifest.json``: everything that serving must know about a version."""
 
@@ -69,6 +87,11 @@ class Manifest(BaseModel):
     generation_defaults: dict[str, Any] = Field(
         default={}, description="Defaults of request parameters, e.g. max_sentences."
     )
+    temperature: float | None = Field(
+        default=None,
+        gt=0,
+        description="Classification: divides the logits before they become scores.",
+    )
     artifacts: list[Artifact] = []
     files: dict[InnerPath, str] = Field(
         default={}, description="sha256 of every other file that serving reads, by relative path."
@@ -77,6 +100,10 @@ class Manifest(BaseModel):
     recipe_sha256: str | None = None
     packages: dict[str, str] = Field(default={}, description="Versions that made it.")
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    promotions: list[Promotion] = Field(
+        default=[],
+        description="All that is ever added to a published version; the newest last.",
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -27,7 +27,7 @@ from model_store.files import (
     write_atomically,
 )
 from model_store.hashing import sha256_of
-from model_store.manifest import MANIFEST_NAME, Manifest, read_manifest, write_manifest
+from model_store.manifest import MANIFEST_NAME, Manifest, Promotion, read_manifest, write_manifest
 from model_store.sources import CACHE_NAME, open_plain
 from model_store.staging import staged_folder, sweep
 from model_store.version import ModelVersion
@@ -199,10 +199,37 @@ class Store:
             if version not in _numbers(self.root / name):
                 known = _numbers(self.root / name)
                 raise UnknownModel(_what_exists(name, str(version), known, aliases))
-            aliases[alias] = version
+            self._point(name, alias, version)
+
+    def promote(self, name: str, version: int, promotion: Promotion) -> None:
+        """Point an alias to a version for a reason, which is written into its manifest first.
+
+        So an alias never moves without its record. The rest of a version never changes.
+
+        Args:
+            name: of the model.
+            version: what the alias will point to.
+            promotion: names the alias, and the version that it pointed to when both were compared.
+
+        Raises:
+            CheckpointError: the alias was moved by somebody else in between.
+            UnknownModel: no such model or version.
+        """
+        self._known(name)
+        alias = promotion.alias
+        with locked(self.root / name):
+            now = self.aliases(name).get(alias)
+            if now != promotion.replaced:
+                raise CheckpointError(
+                    f"{name}@{alias} was moved to {now} while versions were compared; try again."
+                )
+            manifest = self.resolve(f"{name}@{version}").manifest
+            recorded = manifest.model_copy(update={"promotions": [*manifest.promotions, promotion]})
             write_atomically(
-                self.root / name / ALIASES_NAME, json.dumps(aliases, indent=2, sort_keys=True)
+                self.root / name / str(version) / MANIFEST_NAME,
+                recorded.model_dump_json(indent=2) + "\n",
             )
+            self._point(name, alias, version)
 
     def remove(self, name: str, version: int) -> None:
         """Delete one version; its number is not used again.
@@ -227,6 +254,13 @@ class Store:
             with staged_folder(self.root) as folder:
                 (home / str(version)).rename(folder / str(version))
                 sync(home)
+
+    def _point(self, name: str, alias: str, version: int) -> None:
+        """Write an alias; the model's folder is locked."""
+        aliases = {**self.aliases(name), alias: version}
+        write_atomically(
+            self.root / name / ALIASES_NAME, json.dumps(aliases, indent=2, sort_keys=True)
+        )
 
     def _check_aliases(self, name: str) -> None:
         numbers = _numbers(self.root / name)

@@ -13,7 +13,7 @@ from model_store.manifest import Artifact, Manifest
 from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, ONNX_INT8, compress_int8, export_fp32, sample
 from train.data.split import split_dev
-from train.recipe import Recipe
+from train.labelled import recipe_for
 from train.tasks import training_task
 from train.tasks.base import TrainTask
 from train.verify import Measured, measure
@@ -58,7 +58,7 @@ def add_artifact(
     export_fp32(folder, task)
     if precision == "fp32" or calibration is None:
         return _with(manifest, ONNX_FP32, verified=True), []
-    recipe = _recipe(version, calibration, settings or {})
+    recipe = recipe_for(version.name, manifest, calibration, settings or {})
     job = training_task(recipe)
     typical, held_out = _halves(job, calibration)
     tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
@@ -76,8 +76,7 @@ def add_artifact(
             manifest.model_copy(update={"artifacts": [reference, ONNX_INT8]}),
         )
         measured = measure(draft, [reference, ONNX_INT8], job, recipe.gates, held_out, [])
-        scores = {**measured[-1].dev, "agreement": measured[-1].agreement}
-        artifact = ONNX_INT8.model_copy(update={"scores": scores})
+        artifact = ONNX_INT8.model_copy(update={"scores": measured[-1].scores})
         return _with(manifest, artifact, verified=measured[-1].verified), measured
     return _with(manifest, ONNX_INT8, verified=False), measured
 
@@ -88,20 +87,6 @@ def _with(manifest: Manifest, artifact: Artifact, *, verified: bool) -> Manifest
     kept = [one for one in manifest.artifacts if (one.format, one.precision) != kind]
     added = artifact.model_copy(update={"verified": verified})
     return manifest.model_copy(update={"artifacts": [*kept, added]})
-
-
-def _recipe(version: ModelVersion, calibration: Path, settings: dict[str, Any]) -> Recipe:
-    manifest = version.manifest
-    model = {
-        "name": version.name,
-        "task": manifest.task,
-        "labels": manifest.labels or None,
-        "problem_type": manifest.problem_type,
-    }
-    data = {**settings, "train": calibration}
-    if calibration.suffix == ".txt":
-        data["format"] = "csv"  # not read by the task's reader
-    return Recipe.model_validate({"model": model, "data": data})
 
 
 def _halves(job: TrainTask, calibration: Path) -> tuple[list[Any], list[Any]]:

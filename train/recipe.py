@@ -155,6 +155,15 @@ class Gates(Part):
     max_label_flips: float = Field(
         default=2.0, ge=0, description="Classification: per cent of labels that differ from fp32."
     )
+    min_gain: float = Field(
+        default=1.0,
+        description="Points above the commonest answer, beyond two standard errors: else the "
+        "version is not published. -1000 asks for none.",
+    )
+    temperature: bool = Field(
+        default=False,
+        description="Classification: serve scores with the temperature fitted on dev.",
+    )
     dev_items: int = Field(
         default=1000, ge=1, description="Dev examples that every artifact is measured on, at most."
     )
@@ -239,6 +248,24 @@ def data_settings(overrides: Sequence[str]) -> dict[str, Any]:
     if unknown:
         raise CheckpointError(f"data has no key {min(unknown)!r}: {', '.join(Data.model_fields)}.")
     return settings
+
+
+def gate_settings(overrides: Sequence[str]) -> Gates:
+    """``gates.key=value`` settings alone, for commands that judge without a recipe.
+
+    Raises:
+        CheckpointError: a key or value is wrong.
+    """
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        return Gates.model_validate(raw.get("gates", {}))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise CheckpointError(
+            f"--set gates.{problem['loc'][0]}: {problem['msg'].lower()}."
+        ) from None
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:

@@ -78,20 +78,7 @@ class Report:
             },
             "scores": {"dev": reference.dev, "test": reference.test},
             "baselines": self.baselines,
-            "artifacts": [
-                {
-                    "format": one.artifact.format,
-                    "precision": one.artifact.precision,
-                    "bytes": one.bytes,
-                    "dev": one.dev,
-                    "test": one.test,
-                    "agreement": one.agreement,
-                    "items_per_s": round(one.items_per_s, 1),
-                    "verified": one.verified,
-                    "reasons": one.reasons,
-                }
-                for one in self.measured
-            ],
+            "artifacts": [one.as_dict() for one in self.measured],
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
             "cpu_seconds": {name: round(value, 2) for name, value in self.cpu_seconds.items()},
             "packages": packages(),

@@ -15,16 +15,18 @@ from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
 from model_store.derive import derive_manifest
 from model_store.manifest import Artifact, Manifest
-from model_store.store import Store
+from model_store.store import PRODUCTION, Store
 from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.calibration import has_probabilities
 from train.data.split import split_dev
+from train.promote import promote
 from train.recipe import Recipe
 from train.report import Report, packages
 from train.tasks import training_task
 from train.tasks.base import TrainTask
-from train.verify import Measured, measure
+from train.verify import Measured, constant_answers, measure
 
 
 @dataclass(slots=True)
@@ -83,7 +85,10 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
 
 
 def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> ModelVersion:
-    """Make a new version of a model and, past the gate, point its alias to it.
+    """Make a new version of a model and point its alias to it.
+
+    ``production`` moves only if the version is not worse than the one it replaces on the test set,
+    which neither has seen, or on the dev set where there is none.
 
     Args:
         recipe: what to do.
@@ -95,18 +100,28 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
         The published version.
 
     Raises:
-        CheckpointError: data, base model or export are not usable; nothing is published then.
+        CheckpointError: data, base model or export are not usable, or the model is no better than
+            a constant answer; nothing is published then.
     """
     clock = Clock(console, recipe.model.name)
     job = training_task(recipe)
     with clock.phase("data"):
         examples = read_examples(recipe, job)
+        _refuse_temperature(recipe, job)
     version = store.publish(
         recipe.model.name,
         lambda folder: _make(folder, recipe, job, examples, clock, command),
     )
     alias = recipe.publish.alias
-    if alias is not None:
+    if alias == PRODUCTION:
+        with clock.phase("promote"):
+            held_out = examples.test or _dev(recipe, examples)
+            score = version.manifest.scores[job.metric]
+            decision = promote(store, version, job, held_out, score=score)
+        version = decision.version
+        if not decision.moved:
+            console.print(decision.sentence, highlight=False)
+    elif alias is not None:
         store.set_alias(recipe.model.name, alias, version.version)
         version = store.resolve(f"{recipe.model.name}@{version.version}")
     console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
@@ -162,20 +177,31 @@ def _make(
         cpu_seconds=clock.cpu_seconds,
     ).write(folder)
     kept = [
-        one.artifact.model_copy(
-            update={"scores": {**one.dev, "agreement": one.agreement}, "verified": True}
-        )
+        one.artifact.model_copy(update={"scores": one.scores, "verified": True})
         for one in measured
         if one.verified
     ]
+    calibration = measured[0].calibration if recipe.gates.temperature else None
     return manifest.model_copy(
         update={
             "artifacts": kept,
             "scores": measured[0].test or measured[0].dev,
+            "temperature": calibration.temperature if calibration else None,
             "recipe_sha256": recipe.sha256,
             "packages": packages(),
         }
     )
+
+
+def _refuse_temperature(recipe: Recipe, job: TrainTask) -> None:
+    """Before the work starts: only labels have scores to calibrate."""
+    if recipe.gates.temperature and not has_probabilities(job):
+        raise CheckpointError("gates.temperature is for classification by labels; remove it.")
+
+
+def _dev(recipe: Recipe, examples: Examples) -> list[Any]:
+    """The dev examples that artifacts are measured on."""
+    return sample(examples.dev, recipe.gates.dev_items, recipe.seed)
 
 
 def _describe(folder: Path, recipe: Recipe, job: TrainTask) -> Manifest:
@@ -201,7 +227,7 @@ def _artifacts(
     """Make and measure every form that the recipe asks for; delete those outside the gate.
 
     Raises:
-        CheckpointError: the fp32 checkpoint itself does not answer its dev set.
+        CheckpointError: the fp32 checkpoint itself is outside the gate.
     """
     wish = recipe.artifacts
     made: list[Artifact] = [TORCH]
@@ -223,12 +249,15 @@ def _artifacts(
         draft = ModelVersion(
             recipe.model.name, 0, folder, manifest.model_copy(update={"artifacts": made})
         )
-        dev = sample(examples.dev, recipe.gates.dev_items, recipe.seed)
-        measured = measure(draft, made, job, recipe.gates, dev, examples.test)
+        dev = _dev(recipe, examples)
+        baseline = constant_answers(job, examples.train, dev)
+        measured = measure(draft, made, job, recipe.gates, dev, examples.test, baseline=baseline)
     for one in measured:
         if not one.verified:
             if one is measured[0]:
-                raise CheckpointError(f"{recipe.model.name}: {' '.join(one.reasons)}")
+                raise CheckpointError(
+                    f"{recipe.model.name} is not published: {' '.join(one.reasons)}"
+                )
             (folder / one.artifact.path).unlink()
             clock.console.print(
                 f"{recipe.model.name}: {one.artifact.precision} is left out: "

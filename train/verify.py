@@ -1,52 +1,93 @@
 """The gate: an artifact answers held-out data through the server's pipeline before it serves."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from contracts.errors import ServingError
-from contracts.tasks import Task
-from handlers.load import load_pipeline
-from model_store.backends.base import BackendChoice
+from model_store.hashing import verify_hashes
 from model_store.manifest import Artifact
 from model_store.version import ModelVersion
+from train.judge import failures, judge, judge_gain
+from train.measure import Measured, measure_one
 from train.recipe import Gates
-from train.tasks.base import Scores, TrainTask
+from train.tasks.base import TrainTask
 
-POINT = 0.01
-"""One point of a score."""
-SLACK = 1e-9
-"""Rounding of differences that stand exactly at a limit."""
-
-BACKENDS = {"torch": "torch", "onnx": "onnxruntime"}
-"""The runtime that measures an artifact's format."""
+__all__ = ["Measured", "Verification", "constant_answers", "measure", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What one artifact did on held-out data.
+class Verification:
+    """A published version on labelled data.
 
     Attributes:
-        dev: scores on the dev set.
-        test: scores on the test set; empty without one.
-        agreement: share of dev answers that equal the reference's.
-        items_per_s: dev items, tokenisation included, in batches; of this machine and moment.
-        reasons: why it is outside the gate; empty: verified.
+        version: what was measured.
+        metric: the task's score.
+        examples: how many were held out.
+        baseline: that score without a model.
+        measured: one per artifact; the first is the reference.
     """
 
-    artifact: Artifact
-    dev: Scores
-    test: Scores
-    agreement: float
-    bytes: int
-    items_per_s: float
-    reasons: list[str] = field(default_factory=list)
+    version: ModelVersion
+    metric: str
+    examples: int
+    baseline: float
+    measured: list[Measured]
 
     @property
-    def verified(self) -> bool:
-        """Inside the gate."""
-        return not self.reasons
+    def score(self) -> float:
+        """Of the reference."""
+        return self.measured[0].dev[self.metric]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the version is outside the gate, artifact by artifact; empty: it passed."""
+        return [
+            f"{one.artifact.format} {one.artifact.precision}: {reason}"
+            for one in self.measured
+            for reason in one.reasons
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for programs."""
+        return {
+            "model": self.version.name,
+            "version": self.version.version,
+            "metric": self.metric,
+            "examples": self.examples,
+            "score": self.score,
+            "baseline": self.baseline,
+            "passed": not self.reasons,
+            "reasons": self.reasons,
+            "artifacts": [one.as_dict() for one in self.measured],
+        }
+
+
+def verify(version: ModelVersion, job: TrainTask, examples: Sequence[Any]) -> Verification:
+    """Measure all artifacts of a version again, on data that it did not learn from.
+
+    Args:
+        version: of the store, or a plain folder.
+        job: scores answers; its recipe has the limits. See ``train.labelled``.
+        examples: all of them are used.
+
+    Raises:
+        CheckpointError: an artifact cannot be loaded, or is not the file that was published.
+    """
+    verify_hashes(version)
+    # The commonest answer of the same data: no training data are at hand, and none can be harder.
+    baseline = constant_answers(job, examples, examples)
+    measured = measure(
+        version, in_order(version), job, job.recipe.gates, examples, [], baseline=baseline
+    )
+    floor = job.score(examples, baseline)[job.metric]
+    return Verification(version, job.metric, len(examples), floor, measured)
+
+
+def in_order(version: ModelVersion) -> list[Artifact]:
+    """Its artifacts, the reference first: fp32 torch, or the nearest to it."""
+    return sorted(
+        version.manifest.artifacts, key=lambda one: (one.precision != "fp32", one.format != "torch")
+    )
 
 
 def measure(
@@ -56,10 +97,22 @@ def measure(
     gates: Gates,
     dev: Sequence[Any],
     test: Sequence[Any],
+    *,
+    baseline: Sequence[Any] | None = None,
 ) -> list[Measured]:
-    """Measure artifacts of a version; the first is the reference of the others.
+    """Measure and judge artifacts of a version; the first is the reference of the others.
 
     Runtimes are loaded one after the other, since their threads would fight for the cores.
+
+    Args:
+        version: the artifacts'.
+        artifacts: at least one; the first should be fp32.
+        job: of the task; its labels are settled.
+        gates: the limits.
+        dev: held-out examples, at least one.
+        test: more of them, scored only.
+        baseline: answers to ``dev`` that need no model, which the reference must beat; default: it
+            need not beat any.
 
     Raises:
         CheckpointError: an artifact cannot be loaded.
@@ -67,58 +120,22 @@ def measure(
     found: list[Measured] = []
     expected: list[Any] = []
     for artifact in artifacts:
-        choice = BackendChoice(
-            backend=BACKENDS[artifact.format],  # type: ignore[arg-type]
-            precision=artifact.precision,
-            device="cpu",
+        measured, answers = measure_one(
+            version, artifact, job, dev, test, expected if found else None
         )
-        pipeline = load_pipeline(version, choice)
-        started = time.perf_counter()
-        answers = pipeline(job.items(dev))
-        seconds = time.perf_counter() - started
-        measured = Measured(
-            artifact=artifact,
-            dev=job.score(dev, answers),
-            test=job.score(test, pipeline(job.items(test))) if test else {},
-            agreement=job.agreement(expected, answers) if found else 1.0,
-            bytes=pipeline.backend.bytes,
-            items_per_s=len(dev) / seconds,
-        )
-        pipeline.close()
-        if not found:
-            expected = answers
-            reasons = failures(answers)
-        else:
-            reasons = judge(measured, found[0], job.metric, job.task, gates) + failures(answers)
-        measured.reasons.extend(reasons)
         found.append(measured)
+        if len(found) == 1:
+            expected = answers
+            if baseline is not None:
+                measured.reasons.extend(judge_gain(job, dev, answers, baseline, gates))
+        measured.reasons.extend(judge(measured, found[0], job.metric, job.task, gates))
+        measured.reasons.extend(failures(answers))
     return found
 
 
-def judge(
-    measured: Measured, reference: Measured, metric: str, task: Task, gates: Gates
-) -> list[str]:
-    """Compare an artifact with the fp32 reference.
+def constant_answers(job: TrainTask, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answers to ``dev`` of the plainest baseline: the commonest label, the mean, no entity.
 
-    Returns:
-        One sentence per limit that it misses; none: it may serve.
+    For summaries, where nothing is commonest, it is the first sentences.
     """
-    reasons = []
-    loss = (reference.dev[metric] - measured.dev[metric]) / POINT
-    if not loss <= gates.max_score_loss + SLACK:
-        reasons.append(
-            f"{metric} falls by {loss:.2f} points against fp32, "
-            f"and {gates.max_score_loss:g} are allowed."
-        )
-    flips = (1 - measured.agreement) * 100
-    if task is Task.TEXT_CLASSIFICATION and not flips <= gates.max_label_flips + SLACK:
-        reasons.append(
-            f"{flips:.2f}% of labels differ from fp32, and {gates.max_label_flips:g}% are allowed."
-        )
-    return reasons
-
-
-def failures(answers: Sequence[Any]) -> list[str]:
-    """A sentence if held-out items were refused, which would hide in a score."""
-    errors = [answer for answer in answers if isinstance(answer, ServingError)]
-    return [f"{len(errors)} items were refused, the first: {errors[0]}"] if errors else []
+    return next(iter(job.baselines(train, dev).values()))

@@ -241,3 +241,17 @@ def test_a_text_without_tokens_is_classified(pipeline: Pipeline) -> None:
 
 def test_the_handler_says_that_its_outputs_have_no_token_axis() -> None:
     assert ClassificationHandler.per_token is False
+
+
+def test_a_temperature_divides_logits_before_they_become_scores(pipeline: Pipeline) -> None:
+    handler = pipeline.handler
+    manifest = handler.manifest.model_copy(update={"temperature": 2.0})
+    warm = Pipeline(ClassificationHandler(manifest, handler.tokenizer), pipeline.backend)
+    for function in ("softmax", "sigmoid", "none"):
+        item = classify("my parcel", top_k=None, function_to_apply=function)
+        asked = classify("my parcel", top_k=None, function_to_apply="none")
+        (logits,), (answer,) = pipeline([asked]), warm([item])
+        assert [one["label"] for one in answer] == [one["label"] for one in logits]
+        values = np.array([one["score"] for one in logits])
+        expected = values if function == "none" else apply_function(function, values / 2)
+        assert [one["score"] for one in answer] == pytest.approx(expected.tolist())
