@@ -78,11 +78,8 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     )
     return {
         "recipe": recipe.portable(),
-        "examples": {
-            "train": len(examples.train),
-            "dev": len(examples.dev),
-            "test": len(examples.test),
-        },
+        "examples": examples.counts,
+        "notes": examples.notes,
         "labels": job.label_counts(examples.train),
         "tokens_per_text": {
             f"p{share}": lengths[min(len(lengths) - 1, len(lengths) * share // 100)]

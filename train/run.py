@@ -19,6 +19,8 @@ from model_store.store import Store
 from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.data.card import count_oddities
+from train.data.files import check_sha256
 from train.data.split import split_dev
 from train.recipe import Recipe
 from train.report import Report, packages
@@ -34,6 +36,13 @@ class Examples:
     train: list[Any]
     dev: list[Any]
     test: list[Any]
+    notes: dict[str, int] = field(default_factory=dict)
+    """What is odd about them, counted: texts in two parts, rare labels, repaired tags."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples by part."""
+        return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
 
 
 @dataclass(slots=True)
@@ -68,6 +77,10 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
         CheckpointError: the data are wrong; the sentence names file and line.
     """
     data = recipe.data
+    for name, sha256 in data.sha256.items():
+        path = getattr(data, name)
+        if path is not None:
+            check_sha256(path, sha256)
     train = job.read(data.train)[: data.max_train]
     job.learn_labels(train)
     if data.dev is not None:
@@ -79,7 +92,9 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
         job.check(part)
     if not train or not dev:
         raise CheckpointError(f"{data.train} has too few examples to train and to develop on.")
-    return Examples(train, dev, test)
+    parts = {"train": train, "dev": dev, "test": test}
+    odd = count_oddities(parts, job.identity, job.label_counts(train))
+    return Examples(train, dev, test, {**job.notes, **odd})
 
 
 def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> ModelVersion:
@@ -101,6 +116,8 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
     job = training_task(recipe)
     with clock.phase("data"):
         examples = read_examples(recipe, job)
+    for name, count in examples.notes.items():
+        console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
     version = store.publish(
         recipe.model.name,
         lambda folder: _make(folder, recipe, job, examples, clock, command),
@@ -148,11 +165,8 @@ def _make(
         recipe=recipe,
         command=command,
         metric=job.metric,
-        counts={
-            "train": len(examples.train),
-            "dev": len(examples.dev),
-            "test": len(examples.test),
-        },
+        counts=examples.counts,
+        notes=examples.notes,
         labels=job.label_counts(examples.train),
         rows=len(rows),
         fitted=fitted,

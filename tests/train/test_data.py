@@ -34,7 +34,7 @@ def test_csv_keeps_quoted_commas_and_line_breaks(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,label\n"a, b\nc",x\nd,y\n')
     rows = list(read_table(path, Data(train=path)))
     assert [row.values["text"] for row in rows] == ["a, b\nc", "d"]
-    assert [row.line for row in rows] == [3, 4]
+    assert [row.line for row in rows] == [2, 4]
 
 
 def test_tsv_without_a_header_takes_names_from_the_recipe(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class SummaryTraining(TrainTask):
 
     def _example(self, row: TableRow) -> MarkedText:
         data = self.recipe.data
-        where = f"{row.path}, line {row.line}"
+        where = row.where
         if data.sentences in row.values:
             value = row.get(data.sentences)
             if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
