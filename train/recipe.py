@@ -55,7 +55,7 @@ class Model(Part):
     task: Annotated[Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name))]
     base: str = Field(
         default="minilm",
-        description='A checkpoint folder, a hub id, or "minilm" (the packaged encoder).',
+        description='A checkpoint folder, a hub id, "minilm" (the packaged encoder), or "scratch".',
     )
     labels: list[str] | None = Field(
         default=None, description="In the order of class indices; default: sorted from the data."

@@ -24,6 +24,7 @@ from train.data.files import check_sha256
 from train.data.split import split_dev
 from train.recipe import Recipe
 from train.report import Report, packages
+from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask
 from train.verify import Measured, measure
@@ -134,11 +135,12 @@ def _make(
     folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
 ) -> Manifest:
     """Fill a version's folder."""
-    with clock.phase("base model"):
+    texts = (job.text_of(example) for example in examples.train)
+    with clock.phase("base model"), base_checkpoint(recipe.model, texts, recipe.seed) as base:
         # The new head's weights are drawn now; the Trainer seeds only what comes later.
         seed_everything(recipe.seed)
-        model = load_model(recipe.model, job.auto_class, job.config)
-        save_tokenizer(recipe.model, folder)
+        model = load_model(base, job.auto_class, job.config)
+        save_tokenizer(base, folder)
         # The untrained weights are written too: a manifest is derived from a whole checkpoint.
         save_model(model, folder)
         manifest = _describe(folder, recipe, job)
