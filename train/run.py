@@ -22,6 +22,7 @@ from train.base_model import load_model, save_model, save_tokenizer, seed_everyt
 from train.data.card import count_oddities
 from train.data.files import check_sha256
 from train.data.split import split_dev
+from train.disk import full_disk_told
 from train.recipe import Recipe
 from train.report import Report, packages
 from train.scratch import base_checkpoint
@@ -119,10 +120,11 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
         examples = read_examples(recipe, job)
     for name, count in examples.notes.items():
         console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
-    version = store.publish(
-        recipe.model.name,
-        lambda folder: _make(folder, recipe, job, examples, clock, command),
-    )
+    with full_disk_told(store.root):
+        version = store.publish(
+            recipe.model.name,
+            lambda folder: _make(folder, recipe, job, examples, clock, command),
+        )
     alias = recipe.publish.alias
     if alias is not None:
         store.set_alias(recipe.model.name, alias, version.version)
