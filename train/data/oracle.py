@@ -27,7 +27,7 @@ def oracle(sentences: Sequence[str], summary: str, limit: int = 8) -> list[int]:
     grams = [
         (_known(one, references[0]), _known(list(pairwise(one)), references[1])) for one in pieces
     ]
-    held = [_Grams(Counter(), 0), _Grams(Counter(), 0)]
+    held = [_Grams(Counter(), 0, 0), _Grams(Counter(), 0, 0)]
     chosen: list[int] = []
     best = 0.0
     while len(chosen) < limit:
@@ -41,8 +41,8 @@ def oracle(sentences: Sequence[str], summary: str, limit: int = 8) -> list[int]:
         best, negative = max(gains)
         chosen.append(-negative)
         held = [
-            _Grams(one.shared + more.shared, one.total + more.total)
-            for one, more in zip(held, grams[-negative], strict=True)
+            _grams(one.shared + more.shared, one.total + more.total, reference)
+            for one, more, reference in zip(held, grams[-negative], references, strict=True)
         ]
     return sorted(chosen)
 
@@ -55,15 +55,23 @@ class _Grams:
     """Those that the summary has too."""
     total: int
     """All of them."""
+    overlap: int
+    """The size of ``shared``, where no gram counts more often than the summary has it."""
 
 
 def _known(grams: Sequence[Any], reference: Counter[Any]) -> _Grams:
-    return _Grams(Counter(gram for gram in grams if gram in reference), len(grams))
+    known = Counter(gram for gram in grams if gram in reference)
+    return _grams(known, len(grams), reference)
+
+
+def _grams(shared: Counter[Any], total: int, reference: Counter[Any]) -> _Grams:
+    return _Grams(shared, total, (shared & reference).total())
 
 
 def _rouge(reference: Counter[Any], held: _Grams, more: _Grams) -> float:
-    shared = 0
-    for gram in held.shared.keys() | more.shared.keys():
-        shared += min(reference[gram], held.shared[gram] + more.shared[gram])
+    shared = held.overlap
+    for gram, count in more.shared.items():
+        limit, before = reference[gram], held.shared[gram]
+        shared += min(limit, before + count) - min(limit, before)
     total = reference.total() + held.total + more.total
     return 2 * shared / total if shared else 0.0
