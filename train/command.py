@@ -59,14 +59,18 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     from train.base_model import save_tokenizer
     from train.batches import LengthBatches
     from train.run import read_examples
+    from train.scratch import base_checkpoint
     from train.tasks import training_task
 
     job = training_task(recipe)
     examples = read_examples(recipe, job)
-    with tempfile.TemporaryDirectory() as folder:
-        save_tokenizer(recipe.model, Path(folder))
-        tokenizer = TextTokenizer.load(Path(folder), recipe.model.max_tokens or 512)
     texts = [job.text_of(example) for example in examples.train]
+    with (
+        base_checkpoint(recipe.model, texts, recipe.seed) as base,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        save_tokenizer(base, Path(folder))
+        tokenizer = TextTokenizer.load(Path(folder), recipe.model.max_tokens or 512)
     lengths = sorted(len(encoding) for encoding in tokenizer.encode(texts))
     room = tokenizer.room()
     optim = recipe.optim
@@ -78,11 +82,8 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     )
     return {
         "recipe": recipe.portable(),
-        "examples": {
-            "train": len(examples.train),
-            "dev": len(examples.dev),
-            "test": len(examples.test),
-        },
+        "examples": examples.counts,
+        "notes": examples.notes,
         "labels": job.label_counts(examples.train),
         "tokens_per_text": {
             f"p{share}": lengths[min(len(lengths) - 1, len(lengths) * share // 100)]

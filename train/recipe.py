@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from model_store.manifest import ProblemType
+from train.data.hub import is_hub, portable_hub, resolve_hub
 
 SHORT_TASKS = {
     "classification": Task.TEXT_CLASSIFICATION,
@@ -38,6 +39,7 @@ ELSEWHERE = {
 """What other trainers call the same: for hints."""
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
+TagScheme = Literal["io", "iob1", "bio", "bioes"]
 
 
 class Part(BaseModel):
@@ -53,7 +55,7 @@ class Model(Part):
     task: Annotated[Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name))]
     base: str = Field(
         default="minilm",
-        description='A checkpoint folder, a hub id, or "minilm" (the packaged encoder).',
+        description='A checkpoint folder, a hub id, "minilm" (the packaged encoder), or "scratch".',
     )
     labels: list[str] | None = Field(
         default=None, description="In the order of class indices; default: sorted from the data."
@@ -82,7 +84,10 @@ class Model(Part):
 
 
 class Data(Part):
-    """Where the examples are and how they are written down."""
+    """Where the examples are and how they are written down.
+
+    Each of the three parts is a file, or ``hub:owner/name:split``.
+    """
 
     train: Path
     dev: Path | None = Field(
@@ -90,6 +95,13 @@ class Data(Part):
     )
     test: Path | None = Field(default=None, description="Used once, for the report.")
     dir: Path | None = Field(default=None, description="Folder that the three are relative to.")
+    source: str | None = Field(default=None, description="Where the files come from.")
+    licence: str | None = Field(default=None, description="What may be done with them.")
+    sha256: dict[Literal["train", "dev", "test"], str] = Field(
+        default={}, description="Of the files; another file is refused."
+    )
+    subset: str | None = Field(default=None, description="Of a hub dataset: its configuration.")
+    revision: str | None = Field(default=None, description="Of a hub dataset; default: newest.")
     format: Format | None = Field(default=None, description="Default: by the file's ending.")
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     columns: list[str] | None = Field(
@@ -102,6 +114,16 @@ class Data(Part):
     )
     label_separator: str | None = Field(
         default=None, description="Splits a label column into several labels (multi-label)."
+    )
+    label_names: list[str] | None = Field(
+        default=None, description="Names of labels that are written as numbers, from 0."
+    )
+    tags: Literal["strict", "repair"] = Field(
+        default="strict", description="Entities: refuse tags that break their scheme, or read on."
+    )
+    tag_scheme: TagScheme | None = Field(default=None, description="Default: read off each file.")
+    tag_digits: Literal["keep", "drop"] = Field(
+        default="keep", description="Drop: PER1 and PER2 are two entities of type PER."
     )
     sentences: str = Field(default="sentences", description="Summaries: a list of sentences,")
     document: str = Field(default="document", description="or the whole text,")
@@ -194,8 +216,9 @@ class Recipe(Part):
         """All settings, defaults included, with files by their names: the same on any machine."""
         settings = self.model_dump(mode="json")
         for name in ("train", "dev", "test"):
-            if settings["data"][name] is not None:
-                settings["data"][name] = Path(settings["data"][name]).name
+            path = getattr(self.data, name)
+            if path is not None:
+                settings["data"][name] = portable_hub(path) if is_hub(path) else path.name
         if Path(self.model.base).is_absolute():
             settings["model"]["base"] = Path(self.model.base).name
         return settings
@@ -283,6 +306,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raw = raw.setdefault(name, {})
         if not isinstance(raw, dict):
             raise CheckpointError(f'--set {override}: "{name}" is a value, not a section.')
+    if names == ["data", "dir"]:
+        # The only path that a command line gives: relative to where that was typed.
+        value = str(Path.cwd() / str(value))
     raw[names[-1]] = value
 
 
@@ -315,16 +341,22 @@ def _explain(error: ValidationError) -> str:
 def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     data = recipe.data
     root = folder / data.dir if data.dir else folder
-    found = {
-        "dir": None,
-        "train": root / data.train,
-        "dev": root / data.dev if data.dev else None,
-        "test": root / data.test if data.test else None,
-    }
+    found: dict[str, Path | None] = {"dir": None}
     for name in ("train", "dev", "test"):
-        path = found[name]
-        if path is not None and not path.is_file():
-            raise CheckpointError(f"data.{name}: there is no file {path}.")
+        path: Path | None = getattr(data, name)
+        if path is not None and is_hub(path):
+            path = resolve_hub(path, name, root)
+            if name in data.sha256:
+                raise CheckpointError(
+                    f"data.sha256.{name}: {path} is no file; pin a dataset with data.revision."
+                )
+        elif path is not None:
+            path = root / path
+            if not path.is_file():
+                hint = f"; get it from {data.source}" if data.source else ""
+                where = ", and say where it lies with --set data.dir=FOLDER" if hint else ""
+                raise CheckpointError(f"data.{name}: there is no file {path}{hint}{where}.")
+        found[name] = path
     base = recipe.model.base
     if (folder / base).is_dir():
         base = str(folder / base)

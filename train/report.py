@@ -39,6 +39,8 @@ class Report:
     metric: str
     counts: dict[str, int]
     """Examples by part: train, dev, test."""
+    notes: dict[str, int]
+    """What is odd about the data, counted; see ``train.data.card``."""
     labels: dict[str, int]
     """How often each label occurs in the training part."""
     rows: int
@@ -69,7 +71,12 @@ class Report:
             "metric": self.metric,
             "recipe": self.recipe.portable(),
             "recipe_sha256": self.recipe.sha256,
-            "data": {**self.counts, "rows": self.rows, "labels": self.labels},
+            "data": {
+                **self.counts,
+                "rows": self.rows,
+                "notes": self.notes,
+                "labels": self.labels,
+            },
             "training": {
                 "steps": self.fitted.steps,
                 "bf16": self.fitted.bf16,
@@ -111,6 +118,8 @@ def markdown(content: dict[str, Any]) -> str:
         "",
         f"{data['train']} training examples ({data['rows']} rows), {data['dev']} for development, "
         f"{data.get('test', 0)} held out for the test.",
+        "",
+        *(f"- {name}: {count}" for name, count in data.get("notes", {}).items()),
         "",
         *_table(["label", "training examples"], [[k, v] for k, v in data["labels"].items()]),
         "",

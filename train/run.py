@@ -20,10 +20,14 @@ from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
 from train.calibration import has_probabilities
+from train.data.card import count_oddities
+from train.data.files import check_sha256
 from train.data.split import split_dev
+from train.disk import full_disk_told
 from train.promote import promote
 from train.recipe import Recipe
 from train.report import Report, packages
+from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask
 from train.verify import Measured, constant_answers, measure
@@ -36,6 +40,13 @@ class Examples:
     train: list[Any]
     dev: list[Any]
     test: list[Any]
+    notes: dict[str, int] = field(default_factory=dict)
+    """What is odd about them, counted: texts in two parts, rare labels, repaired tags."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples by part."""
+        return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
 
 
 @dataclass(slots=True)
@@ -70,6 +81,10 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
         CheckpointError: the data are wrong; the sentence names file and line.
     """
     data = recipe.data
+    for name, sha256 in data.sha256.items():
+        path = getattr(data, name)
+        if path is not None:
+            check_sha256(path, sha256)
     train = job.read(data.train)[: data.max_train]
     job.learn_labels(train)
     if data.dev is not None:
@@ -81,7 +96,9 @@ def read_examples(recipe: Recipe, job: TrainTask) -> Examples:
         job.check(part)
     if not train or not dev:
         raise CheckpointError(f"{data.train} has too few examples to train and to develop on.")
-    return Examples(train, dev, test)
+    parts = {"train": train, "dev": dev, "test": test}
+    odd = count_oddities(parts, job.identity, job.label_counts(train))
+    return Examples(train, dev, test, {**job.notes, **odd})
 
 
 def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> ModelVersion:
@@ -108,10 +125,13 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
     with clock.phase("data"):
         examples = read_examples(recipe, job)
         _refuse_temperature(recipe, job)
-    version = store.publish(
-        recipe.model.name,
-        lambda folder: _make(folder, recipe, job, examples, clock, command),
-    )
+    for name, count in examples.notes.items():
+        console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
+    with full_disk_told(store.root):
+        version = store.publish(
+            recipe.model.name,
+            lambda folder: _make(folder, recipe, job, examples, clock, command),
+        )
     alias = recipe.publish.alias
     if alias == PRODUCTION:
         with clock.phase("promote"):
@@ -132,11 +152,12 @@ def _make(
     folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
 ) -> Manifest:
     """Fill a version's folder."""
-    with clock.phase("base model"):
+    texts = (job.text_of(example) for example in examples.train)
+    with clock.phase("base model"), base_checkpoint(recipe.model, texts, recipe.seed) as base:
         # The new head's weights are drawn now; the Trainer seeds only what comes later.
         seed_everything(recipe.seed)
-        model = load_model(recipe.model, job.auto_class, job.config)
-        save_tokenizer(recipe.model, folder)
+        model = load_model(base, job.auto_class, job.config)
+        save_tokenizer(base, folder)
         # The untrained weights are written too: a manifest is derived from a whole checkpoint.
         save_model(model, folder)
         manifest = _describe(folder, recipe, job)
@@ -163,11 +184,8 @@ def _make(
         recipe=recipe,
         command=command,
         metric=job.metric,
-        counts={
-            "train": len(examples.train),
-            "dev": len(examples.dev),
-            "test": len(examples.test),
-        },
+        counts=examples.counts,
+        notes=examples.notes,
         labels=job.label_counts(examples.train),
         rows=len(rows),
         fitted=fitted,

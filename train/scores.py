@@ -5,7 +5,9 @@ import string
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-_WORD = re.compile(r"[㐀-鿿豈-﫿぀-ヿ]|[^\W_]+")
+from handlers.sentences import CJK
+
+_WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 """A Chinese or Japanese character, or a run of letters and digits."""
 
 
@@ -113,5 +115,5 @@ def _squad_words(text: str) -> list[str]:
     """Lower case, no punctuation, no articles; Chinese characters one by one."""
     text = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     text = re.sub(r"\b(a|an|the)\b", " ", text)
-    text = re.sub(r"([㐀-鿿豈-﫿぀-ヿ])", r" \1 ", text)
+    text = re.sub(rf"([{CJK}])", r" \1 ", text)
     return text.split()

@@ -13,6 +13,7 @@ from train.data.split import split_dev
 from train.data.squad import read_squad
 from train.data.tables import read_table
 from train.recipe import Data, Recipe
+from train.scores import rouge_n, words
 from train.tasks import training_task
 from train.tasks.classification import LabelledText
 from train.tasks.ner import LabelledSpans
@@ -34,7 +35,7 @@ def test_csv_keeps_quoted_commas_and_line_breaks(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,label\n"a, b\nc",x\nd,y\n')
     rows = list(read_table(path, Data(train=path)))
     assert [row.values["text"] for row in rows] == ["a, b\nc", "d"]
-    assert [row.line for row in rows] == [3, 4]
+    assert [row.line for row in rows] == [2, 4]
 
 
 def test_tsv_without_a_header_takes_names_from_the_recipe(tmp_path: Path) -> None:
@@ -236,3 +237,36 @@ def test_the_split_is_seeded_stratified_and_loses_nothing(
 def test_another_seed_gives_another_split() -> None:
     examples = list(range(100))
     assert split_dev(examples, 0.2, 1, lambda _: 0) != split_dev(examples, 0.2, 2, lambda _: 0)
+
+
+def test_the_oracle_scores_as_rouge_does(tmp_path: Path) -> None:
+    sentences = ["a b a c", "a b", "c d e", "b a b a"]
+    summary = "a b a b c d"
+    best = max(
+        range(4),
+        key=lambda index: sum(rouge_n(words(summary), words(sentences[index]), n) for n in (1, 2)),
+    )
+    assert oracle(sentences, summary, limit=1) == [best]
+
+
+def test_the_nearest_of_several_summaries_counts_and_the_recipe_sets_the_size(
+    tmp_path: Path,
+) -> None:
+    row = {
+        "sentences": ["Nets learn.", "It rains.", "Dogs bark."],
+        "summary": ["Nets.", "It rains."],
+    }
+    path = write(tmp_path, "a.jsonl", json.dumps(row))
+    recipe = {
+        "model": {"name": "m", "task": "summary"},
+        "data": {"train": path},
+        "publish": {"generation_defaults": {"max_sentences": 2}},
+    }
+    task = training_task(Recipe.model_validate(recipe))
+    examples = task.read(path)
+    assert task.score(examples, [{"summary_text": "It rains."}])["rouge1"] == 1.0
+    assert [item.parameters.max_sentences for item in task.items(examples)] == [2]
+    answers = task.baselines(examples, examples)
+    assert answers["lead"] == [{"summary_text": "Nets learn. It rains."}]
+    (random,) = answers["random"]
+    assert sum(one in random["summary_text"] for one in row["sentences"]) == 2

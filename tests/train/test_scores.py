@@ -56,6 +56,9 @@ def test_rouge_by_hand() -> None:
 
 def test_words_are_single_characters_in_chinese() -> None:
     assert words("Hi 北京, it's") == ["hi", "北", "京", "it", "s"]
+    assert words("DNA研究2号𠮷々") == ["dna", "研", "究", "2", "号", "𠮷", "々"]
+    assert rouge_n(words("深海研究"), words("研究深海"), 1) == 1.0
+    assert rouge_l(words("深海研究"), words("研究深海")) == 0.5
 
 
 def test_pearson_is_one_for_a_line_and_zero_for_a_constant() -> None:

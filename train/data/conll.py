@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import CheckpointError
+from train.data.files import read_text
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedSentence:
-    """Tokens with one tag each, and the line of the first."""
+    """Tokens with one tag each, and where each of them stands."""
 
     path: Path
-    line: int
+    places: list[str]
+    """``line n``, one per token."""
     tokens: list[str]
     tags: list[str]
 
@@ -26,33 +28,24 @@ def read_conll(path: Path) -> Iterator[TaggedSentence]:
     Raises:
         CheckpointError: a line without a tag, or another encoding; with file and line.
     """
+    places: list[str] = []
     tokens: list[str] = []
     tags: list[str] = []
-    first = 1
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                columns = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-                if not line.strip():
-                    if tokens:
-                        yield TaggedSentence(path, first, tokens, tags)
-                        tokens, tags = [], []
-                    continue
-                if line.startswith(("-DOCSTART-", "# ")) and "\t" not in line:
-                    continue
-                if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
-                    raise CheckpointError(
-                        f"{path}, line {number}: a token and its tag are expected, "
-                        f"not {line.strip()!r}."
-                    )
-                if not tokens:
-                    first = number
-                tokens.append(columns[0].strip())
-                tags.append(columns[-1].strip())
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise CheckpointError(
-            f"{path}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8."
-        ) from None
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            if tokens:
+                yield TaggedSentence(path, places, tokens, tags)
+                places, tokens, tags = [], [], []
+            continue
+        if line.startswith(("-DOCSTART-", "# ")) and "\t" not in line:
+            continue
+        columns = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+        if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
+            raise CheckpointError(
+                f"{path}, line {number}: a token and its tag are expected, not {line.strip()!r}."
+            )
+        places.append(f"line {number}")
+        tokens.append(columns[0].strip())
+        tags.append(columns[-1].strip())
     if tokens:
-        yield TaggedSentence(path, first, tokens, tags)
+        yield TaggedSentence(path, places, tokens, tags)

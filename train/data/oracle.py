@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,32 +21,57 @@ def oracle(sentences: Sequence[str], summary: str, limit: int = 8) -> list[int]:
         Indices in the order of the document; empty where no sentence shares a word.
     """
     wanted = words(summary)
-    reference = (Counter(wanted), Counter(pairwise(wanted)))
+    references: list[Counter[Any]] = [Counter(wanted), Counter(pairwise(wanted))]
     pieces = [words(sentence) for sentence in sentences]
-    grams = [(Counter(one), Counter(pairwise(one))) for one in pieces]
+    # Only what the summary has can raise a score; of the rest, the number matters.
+    grams = [
+        (_known(one, references[0]), _known(list(pairwise(one)), references[1])) for one in pieces
+    ]
+    held = [_Grams(Counter(), 0, 0), _Grams(Counter(), 0, 0)]
     chosen: list[int] = []
-    held: tuple[Counter[str], Counter[tuple[str, str]]] = (Counter(), Counter())
     best = 0.0
     while len(chosen) < limit:
         gains = [
-            (_rouge(reference, (held[0] + one, held[1] + two)), -index)
-            for index, (one, two) in enumerate(grams)
+            (sum(map(_rouge, references, held, mine)), -index)
+            for index, mine in enumerate(grams)
             if index not in chosen
         ]
         if not gains or max(gains)[0] <= best:
             break
         best, negative = max(gains)
         chosen.append(-negative)
-        one, two = grams[-negative]
-        held = (held[0] + one, held[1] + two)
+        held = [
+            _grams(one.shared + more.shared, one.total + more.total, reference)
+            for one, more, reference in zip(held, grams[-negative], references, strict=True)
+        ]
     return sorted(chosen)
 
 
-def _rouge(
-    reference: tuple[Counter[Any], Counter[Any]], held: tuple[Counter[Any], Counter[Any]]
-) -> float:
-    total = 0.0
-    for wanted, claimed in zip(reference, held, strict=True):
-        shared = (wanted & claimed).total()
-        total += 2 * shared / (wanted.total() + claimed.total()) if shared else 0.0
-    return total
+@dataclass(frozen=True, slots=True)
+class _Grams:
+    """Words (or pairs of them) of some sentences."""
+
+    shared: Counter[Any]
+    """Those that the summary has too."""
+    total: int
+    """All of them."""
+    overlap: int
+    """The size of ``shared``, where no gram counts more often than the summary has it."""
+
+
+def _known(grams: Sequence[Any], reference: Counter[Any]) -> _Grams:
+    known = Counter(gram for gram in grams if gram in reference)
+    return _grams(known, len(grams), reference)
+
+
+def _grams(shared: Counter[Any], total: int, reference: Counter[Any]) -> _Grams:
+    return _Grams(shared, total, (shared & reference).total())
+
+
+def _rouge(reference: Counter[Any], held: _Grams, more: _Grams) -> float:
+    shared = held.overlap
+    for gram, count in more.shared.items():
+        limit, before = reference[gram], held.shared[gram]
+        shared += min(limit, before + count) - min(limit, before)
+    total = reference.total() + held.total + more.total
+    return 2 * shared / total if shared else 0.0

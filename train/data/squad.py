@@ -1,12 +1,15 @@
 """Question answering data as SQuAD 1.1 and 2.0 write them."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
+from train.data.files import read_text
+from train.data.tables import TableRow, blank
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +27,61 @@ def read_squad(path: Path) -> Iterator[SquadQuestion]:
 
     Raises:
         CheckpointError: not SQuAD's structure, or an answer that is not where its offset says; the
-            sentence names the file and the place in it.
+            sentence names the file, the line where the question stands, and the place in it.
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path}, line {error.lineno}: not JSON: {error.msg}.") from None
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8.") from None
     documents = content.get("data") if isinstance(content, dict) else None
     if not isinstance(documents, list):
         raise CheckpointError(f'{path}: SQuAD files have a list "data" at the top.')
+    number = 0
     for d, document in enumerate(documents):
         for p, paragraph in enumerate(_part(path, f"data[{d}]", document, "paragraphs", list)):
             place = f"data[{d}].paragraphs[{p}]"
             context = _part(path, place, paragraph, "context", str)
             for q, entry in enumerate(_part(path, place, paragraph, "qas", list)):
-                yield _question(path, f"{place}.qas[{q}]", entry, context)
+                spot = f"{place}.qas[{q}]"
+                try:
+                    yield _question(path, spot, entry, context)
+                except CheckpointError as error:
+                    reason = str(error).removeprefix(f"{path}, ")
+                    line = _line_of_question(text, number)
+                    raise CheckpointError(f"{path}, line {line}, {reason}") from None
+                number += 1
+
+
+def read_question_row(row: TableRow) -> SquadQuestion:
+    """A question from a table, as the hub keeps SQuAD.
+
+    ``context``, ``question`` and ``answers``, which has the lists ``text`` and ``answer_start``,
+    empty where there is no answer.
+
+    Raises:
+        CheckpointError: a column is not there, or an answer is not where its offset says.
+    """
+    answers = row.get("answers")
+    texts, starts = (
+        answers.get(key) if isinstance(answers, dict) else None for key in ("text", "answer_start")
+    )
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise row.error('"answers" must have "text" and "answer_start", lists of one length.')
+    entry = {
+        "question": row.text("question"),
+        "is_impossible": not texts,
+        "answers": [
+            {"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)
+        ],
+    }
+    return _question(row.path, row.place, entry, row.text("context"))
+
+
+def _line_of_question(text: str, number: int) -> int:
+    """Where the n-th ``"question":`` of a file is; the last line where there are fewer."""
+    found = [match.start() for match in re.finditer(r'"question"\s*:', text)]
+    return text.count("\n", 0, found[number] if number < len(found) else len(text)) + 1
 
 
 def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion:
@@ -53,7 +94,7 @@ def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion
         spot = f"{place}.answers[{index}]"
         text = _part(path, spot, answer, "text", str)
         start = _part(path, spot, answer, "answer_start", int)
-        if not text.strip() or context[start : start + len(text)] != text:
+        if blank(text) or start < 0 or context[start : start + len(text)] != text:
             raise CheckpointError(
                 f"{path}, {spot}: the context has {context[start : start + len(text)]!r} at "
                 f"{start}, not {text!r}."
@@ -63,7 +104,7 @@ def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion
         raise CheckpointError(
             f'{path}, {place}: no answer; say "is_impossible": true if there is none.'
         )
-    if not question or not context.strip():
+    if blank(question) or blank(context):
         raise CheckpointError(f"{path}, {place}: question and context must not be empty.")
     return SquadQuestion(f"{path}, {place}", question, context, answers)
 

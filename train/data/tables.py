@@ -1,14 +1,17 @@
-"""Rows from CSV, TSV, JSON lines and Parquet, each with the line it came from."""
+"""Rows from CSV, TSV, JSON lines, Parquet and the hub, each with the place it came from."""
 
 import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contracts.errors import CheckpointError
+from train.data.files import read_text
+from train.data.hub import is_hub, read_hub, read_parquet
 from train.recipe import Data, Format
 
 ENDINGS: dict[str, Format] = {
@@ -30,6 +33,18 @@ class TableRow:
     path: Path
     line: int
     values: dict[str, Any]
+    unit: str = "line"
+    """What ``line`` counts; a Parquet file has rows, no lines."""
+
+    @property
+    def place(self) -> str:
+        """``line n``."""
+        return f"{self.unit} {self.line}"
+
+    @property
+    def where(self) -> str:
+        """``file, line n``."""
+        return f"{self.path}, {self.place}"
 
     def get(self, column: str) -> Any:
         """The value of a column.
@@ -50,21 +65,28 @@ class TableRow:
             CheckpointError: it is empty or not a string.
         """
         value = self.get(column)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or blank(value):
             raise self.error(f'column "{column}" must be text that is not empty, not {value!r}.')
         return value
 
     def error(self, reason: str) -> CheckpointError:
         """An error that names file and line."""
-        return CheckpointError(f"{self.path}, line {self.line}: {reason}")
+        return CheckpointError(f"{self.where}: {reason}")
 
 
-def format_of(path: Path, data: Data) -> Format:
+def blank(text: str) -> bool:
+    """Whether there is nothing to see in a text: spaces, or characters without width."""
+    return not any(letter.isprintable() and not letter.isspace() for letter in text)
+
+
+def format_of(path: Path, data: Data) -> Format | Literal["hub"]:
     """The format of a file: the recipe's, or what its ending says.
 
     Raises:
         CheckpointError: neither says it.
     """
+    if is_hub(path):
+        return "hub"
     if data.format is not None:
         return data.format
     found = ENDINGS.get(path.suffix.lower())
@@ -87,7 +109,9 @@ def read_table(path: Path, data: Data) -> Iterator[TableRow]:
     elif kind == "jsonl":
         yield from _read_jsonl(path)
     elif kind == "parquet":
-        yield from _read_parquet(path)
+        yield from _number(path, read_parquet(path))
+    elif kind == "hub":
+        yield from _number(path, read_hub(path, data.subset, data.revision))
     else:
         raise CheckpointError(f"{path}: format {kind} holds no table; set data.format.")
 
@@ -95,58 +119,47 @@ def read_table(path: Path, data: Data) -> Iterator[TableRow]:
 def _read_csv(path: Path, delimiter: str, columns: list[str] | None) -> Iterator[TableRow]:
     # Quotes are ordinary characters in TSV files of the field; in CSV they hold commas together.
     quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    with _open(path) as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
-        names = columns
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
+    names = columns
+    first = 1
+    while True:
         try:
-            for values in reader:
-                if not values:
-                    continue
-                if names is None:
-                    names = [name.strip() for name in values]
-                    continue
-                row = TableRow(path, reader.line_num, {})
-                if len(values) != len(names):
-                    raise row.error(f"{len(values)} fields where {len(names)} were expected.")
-                yield TableRow(path, reader.line_num, dict(zip(names, values, strict=True)))
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, reader.line_num + 1, error) from None
+            values = next(reader, None)
         except csv.Error as error:
-            raise CheckpointError(f"{path}, line {reader.line_num}: {error}.") from None
+            # A quote that nothing closes swallows the file: where its row began helps more.
+            raise CheckpointError(f"{path}, line {first}: {error}.") from None
+        if values is None:
+            return
+        row = TableRow(path, first, {})
+        first = reader.line_num + 1
+        if not values:
+            continue
+        if names is None:
+            names = [name.strip() for name in values]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise row.error(f'there are two columns "{twice}".')
+            continue
+        if len(values) != len(names):
+            raise row.error(f"{len(values)} fields where {len(names)} were expected.")
+        yield TableRow(path, row.line, dict(zip(names, values, strict=True)))
 
 
 def _read_jsonl(path: Path) -> Iterator[TableRow]:
-    with _open(path) as file:
-        number = 0
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        row = TableRow(path, number, {})
         try:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                row = TableRow(path, number, {})
-                try:
-                    values = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise row.error(f"not JSON: {error.msg}.") from None
-                if not isinstance(values, dict):
-                    raise row.error(f"a JSON object is expected, not {type(values).__name__}.")
-                yield TableRow(path, number, values)
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, number + 1, error) from None
-
-
-def _read_parquet(path: Path) -> Iterator[TableRow]:
-    from datasets import Dataset
-
-    for number, values in enumerate(Dataset.from_parquet(str(path)), 1):
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise row.error(f"not JSON: {error.msg}.") from None
+        if not isinstance(values, dict):
+            raise row.error(f"a JSON object is expected, not {type(values).__name__}.")
         yield TableRow(path, number, values)
 
 
-def _open(path: Path) -> Any:
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> CheckpointError:
-    byte = error.object[error.start]
-    return CheckpointError(
-        f"{path}, near line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8."
-    )
+def _number(path: Path, rows: Iterable[dict[str, Any]]) -> Iterator[TableRow]:
+    for number, values in enumerate(rows, 1):
+        yield TableRow(path, number, values, "row")

@@ -46,6 +46,8 @@ class TrainTask(ABC):
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.labels: list[str] = list(recipe.model.labels or [])
+        self.notes: dict[str, int] = {}
+        """What reading the data came upon and went on from, counted: for the data card."""
 
     @abstractmethod
     def read(self, path: Path) -> list[Any]:
@@ -65,6 +67,10 @@ class TrainTask(ABC):
         Raises:
             CheckpointError: an unknown label, with file and line.
         """
+
+    def identity(self, example: Any) -> Hashable:
+        """Examples with equal values ask the model the same thing."""
+        return " ".join(self.text_of(example).split())
 
     def stratum(self, example: Any) -> Hashable:
         """Examples of one stratum are split in equal shares."""

@@ -174,7 +174,9 @@ class ClassificationTraining(TrainTask):
         }
 
     def label_counts(self, examples: Sequence[LabelledText]) -> dict[str, int]:
-        """How often each label occurs."""
+        """How often each label occurs; a number has none."""
+        if self.problem_type == REGRESSION:
+            return {}
         counts = Counter(label for example in examples for label in example.labels)
         return {label: counts[label] for label in self.labels}
 
@@ -184,7 +186,7 @@ class ClassificationTraining(TrainTask):
 
     def _example(self, row: TableRow) -> LabelledText:
         data = self.recipe.data
-        where = f"{row.path}, line {row.line}"
+        where = row.where
         text = row.text(data.text)
         pair = row.text(data.text_pair) if data.text_pair else None
         column = data.label or "label"
@@ -196,14 +198,28 @@ class ClassificationTraining(TrainTask):
                 raise row.error(f'column "{column}" must be a number, not {value!r}.') from None
         if isinstance(value, list):
             self.problem_type = self.problem_type or MULTI
-            return LabelledText(where, text, pair, tuple(sorted({str(one) for one in value})))
+            return LabelledText(where, text, pair, self._names(row, value))
         if data.label_separator is not None:
-            names = {name.strip() for name in str(value).split(data.label_separator)}
-            return LabelledText(where, text, pair, tuple(sorted(names - {""})))
-        label = str(value).strip() if value is not None else ""
-        if not label:
+            return LabelledText(
+                where, text, pair, self._names(row, str(value or "").split(data.label_separator))
+            )
+        names = self._names(row, [] if value is None else [value])
+        if not names:
             raise row.error(f'column "{column}" is empty.')
-        return LabelledText(where, text, pair, (label,))
+        return LabelledText(where, text, pair, names)
+
+    def _names(self, row: TableRow, values: Sequence[Any]) -> tuple[str, ...]:
+        """Label names, sorted, each once; numbers become names where the recipe has them."""
+        found = {str(value).strip() for value in values} - {""}
+        names = self.recipe.data.label_names
+        if names is not None:
+            for value in found:
+                if not value.isdecimal() or int(value) >= len(names):
+                    raise row.error(
+                        f"label {value!r}: data.label_names has numbers from 0 to {len(names) - 1}."
+                    )
+            found = {names[int(value)] for value in found}
+        return tuple(sorted(found))
 
     def _target(self, example: LabelledText) -> int | float | list[float]:
         if self.problem_type == REGRESSION:

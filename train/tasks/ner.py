@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,12 @@ from contracts.schemas import Entity, NerItem, NerParameters
 from contracts.tasks import Task
 from handlers.base import Prepared
 from handlers.ner import Tagged
-from handlers.tags import group_starts, read_tags
+from handlers.tags import read_tags
 from handlers.tokenization import TextTokenizer
 from train.baselines import Gazetteer
 from train.data.conll import TaggedSentence, read_conll
 from train.data.tables import format_of, read_table
+from train.data.tags import find_scheme, read_entities
 from train.rows import IGNORED
 from train.scores import span_scores
 from train.tasks.base import Example, Scores, TrainTask
@@ -55,24 +55,33 @@ class NerTraining(TrainTask):
         sentences = list(self._sentences(path))
         if not sentences:
             raise CheckpointError(f"{path} holds no examples.")
-        names = sorted({tag for sentence in sentences for tag in sentence.tags} | {"O"})
-        index = {name: number for number, name in enumerate(names)}
-        tags = read_tags(names)
-        examples = []
+        data = self.recipe.data
+        scheme = data.tag_scheme or find_scheme(sentence.tags for sentence in sentences)
+        examples: list[LabelledSpans] = []
+        broken: list[str] = []
         for sentence in sentences:
-            ids = np.array([index[tag] for tag in sentence.tags])
+            try:
+                entities, violations = read_entities(
+                    sentence.tags, scheme, drop_digits=data.tag_digits == "drop"
+                )
+            except ValueError as error:
+                index, reason = error.args
+                raise CheckpointError(f"{path}, {sentence.places[index]}: {reason}.") from None
+            broken += [f"{path}, {sentence.places[one.index]}: {one.reason}" for one in violations]
             ends = np.cumsum([len(token) + 1 for token in sentence.tokens]) - 1
-            begins = [
-                int(end) - len(token) for end, token in zip(ends, sentence.tokens, strict=True)
-            ]
-            starts = [*group_starts(ids, tags).tolist(), len(ids)]
             spans = tuple(
-                (begins[first], int(ends[after - 1]), tags.types[tags.type_of[ids[first]]])
-                for first, after in pairwise(starts)
-                if tags.types[tags.type_of[ids[first]]] != "O"
+                (int(ends[first]) - len(sentence.tokens[first]), int(ends[after - 1]), kind)
+                for first, after, kind in entities
             )
-            where = f"{path}, line {sentence.line}"
+            where = f"{path}, {sentence.places[0]}"
             examples.append(LabelledSpans(where, " ".join(sentence.tokens), spans))
+        if broken and data.tags == "strict":
+            raise CheckpointError(
+                f"{broken[0]} ({len(broken)} such places; the scheme is {scheme}). Correct them, "
+                'or read past them with data.tags = "repair".'
+            )
+        if broken:
+            self.notes["tags repaired"] = self.notes.get("tags repaired", 0) + len(broken)
         return examples
 
     def learn_labels(self, examples: Sequence[LabelledSpans]) -> None:
@@ -170,9 +179,8 @@ class NerTraining(TrainTask):
             ):
                 raise row.error("tokens and tags must be lists of one length.")
             if tokens:
-                yield TaggedSentence(
-                    path, row.line, [str(t) for t in tokens], [str(t) for t in tags]
-                )
+                places = [row.place] * len(tokens)
+                yield TaggedSentence(path, places, [str(t) for t in tokens], [str(t) for t in tags])
 
     def _tag(self, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
         """One label per token: the entity that it overlaps, in the scheme of ``labels``."""

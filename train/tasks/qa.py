@@ -1,6 +1,6 @@
 """Extractive question answering: the answer's first and last token in each window."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from handlers.base import Prepared
 from handlers.question_answering import Reading
 from handlers.tokenization import TextTokenizer
 from train.baselines import closest_sentence
-from train.data.squad import read_squad
+from train.data.squad import SquadQuestion, read_question_row, read_squad
+from train.data.tables import format_of, read_table
 from train.recipe import Recipe
 from train.scores import answer_scores
 from train.tasks.base import Example, Scores, TrainTask
@@ -46,7 +47,7 @@ class QaTraining(TrainTask):
         """One example per question."""
         examples = [
             LabelledQuestion(one.where, one.question, one.context, tuple(one.answers))
-            for one in read_squad(path)
+            for one in self._questions(path)
         ]
         if not examples:
             raise CheckpointError(f"{path} holds no questions.")
@@ -142,10 +143,21 @@ class QaTraining(TrainTask):
             "keywords": [closest_sentence(one.question, one.context) for one in test],
         }
 
+    def identity(self, example: Any) -> Hashable:
+        """The question in its context."""
+        return example.question, example.context
+
     def label_counts(self, examples: Sequence[LabelledQuestion]) -> dict[str, int]:
         """Questions with and without an answer."""
         answered = sum(bool(example.answers) for example in examples)
-        return {"answer": answered, "no answer": len(examples) - answered}
+        counts = {"answer": answered, "no answer": len(examples) - answered}
+        return {name: count for name, count in counts.items() if count}
+
+    def _questions(self, path: Path) -> Iterator[SquadQuestion]:
+        data = self.recipe.data
+        if format_of(path, data) == "squad":
+            return read_squad(path)
+        return (read_question_row(row) for row in read_table(path, data))
 
 
 def _text(answer: Answer | ServingError) -> str:

@@ -1,5 +1,6 @@
 """Extractive summarisation: which sentences to keep, from marks or from a person's summary."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from handlers.tokenization import TextTokenizer
 from model_store.derive import TASK_KEY
 from train.baselines import frequent_sentences
 from train.data.oracle import oracle
-from train.data.tables import TableRow, read_table
+from train.data.tables import TableRow, blank, read_table
 from train.rows import IGNORED
 from train.scores import rouge_l, rouge_n, words
 from train.tasks.base import Example, Scores, TrainTask
@@ -35,6 +36,8 @@ class MarkedText(Example):
     sentences: tuple[str, ...]
     marked: frozenset[int]
     reference: str
+    others: tuple[str, ...] = ()
+    """Other people's summaries of the text: what is near to one of them is right."""
 
     @property
     def text(self) -> str:
@@ -93,23 +96,24 @@ class SummaryTraining(TrainTask):
         return str(example.text)
 
     def items(self, examples: Sequence[MarkedText]) -> list[SummaryItem]:
-        """Texts; as many sentences are asked for as are marked."""
+        """Texts; as many sentences are asked for as serving gives, or else as are marked."""
         return [
-            SummaryItem(example.text, SummaryParameters(max_sentences=len(example.marked)))
+            SummaryItem(example.text, SummaryParameters(max_sentences=self._size(example)))
             for example in examples
         ]
 
     def score(
         self, examples: Sequence[MarkedText], answers: Sequence[Summary | ServingError]
     ) -> Scores:
-        """ROUGE F1 against the reference, and the share of marked sentences that were taken."""
+        """ROUGE F1 against the nearest reference, and the share of marked sentences taken."""
         totals = {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0, "precision": 0.0}
         for example, answer in zip(examples, answers, strict=True):
             text = _text(answer)
-            wanted, found = words(example.reference), words(text)
-            totals["rouge1"] += rouge_n(wanted, found, 1)
-            totals["rouge2"] += rouge_n(wanted, found, 2)
-            totals["rougeL"] += rouge_l(wanted, found)
+            found = words(text)
+            references = [words(one) for one in (example.reference, *example.others)]
+            totals["rouge1"] += max(rouge_n(wanted, found, 1) for wanted in references)
+            totals["rouge2"] += max(rouge_n(wanted, found, 2) for wanted in references)
+            totals["rougeL"] += max(rouge_l(wanted, found) for wanted in references)
             taken = sum(example.sentences[index] in text for index in example.marked)
             totals["precision"] += taken / len(example.marked)
         return {name: total / max(1, len(examples)) for name, total in totals.items()}
@@ -121,11 +125,21 @@ class SummaryTraining(TrainTask):
     def baselines(
         self, train: Sequence[MarkedText], test: Sequence[MarkedText]
     ) -> dict[str, list[Summary]]:
-        """The first sentences, and those with the commonest words of the text."""
-        lead = [join(list(one.sentences[: len(one.marked)])) for one in test]
-        frequent = [frequent_sentences(one.sentences, len(one.marked)) for one in test]
+        """The first sentences, any, and those with the commonest words of the text."""
+        lead = [join(list(one.sentences[: self._size(one)])) for one in test]
+        frequent = [frequent_sentences(one.sentences, self._size(one)) for one in test]
+        draw = random.Random(self.recipe.seed)
+        drawn = [
+            sorted(draw.sample(range(len(one.sentences)), min(self._size(one), len(one.sentences))))
+            for one in test
+        ]
+        guesses = [
+            join([one.sentences[index] for index in chosen])
+            for one, chosen in zip(test, drawn, strict=True)
+        ]
         return {
             "lead": [Summary(summary_text=text) for text in lead],
+            "random": [Summary(summary_text=text) for text in guesses],
             "keywords": [Summary(summary_text=join(found)) for found in frequent],
         }
 
@@ -135,9 +149,14 @@ class SummaryTraining(TrainTask):
         every = sum(len(example.sentences) for example in examples)
         return {"keep": kept, "leave": every - kept}
 
+    def _size(self, example: MarkedText) -> int:
+        """Sentences of a summary."""
+        wanted = self.recipe.publish.generation_defaults.get("max_sentences")
+        return int(wanted or len(example.marked))
+
     def _example(self, row: TableRow) -> MarkedText:
         data = self.recipe.data
-        where = f"{row.path}, line {row.line}"
+        where = row.where
         if data.sentences in row.values:
             value = row.get(data.sentences)
             if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
@@ -146,6 +165,7 @@ class SummaryTraining(TrainTask):
         else:
             text = row.text(data.document)
             found = [text[start:end] for start, end in split_sentences(text)]
+        others: list[str] = []
         marks = data.label or "labels"
         if marks in row.values:
             flags = row.get(marks)
@@ -158,9 +178,10 @@ class SummaryTraining(TrainTask):
         else:
             value = row.get(data.summary)
             # Several people's summaries: the first is the one to learn from.
-            reference = value[0] if isinstance(value, list) and value else value
-            if not isinstance(reference, str) or not reference.strip():
+            texts = value if isinstance(value, list) and value else [value]
+            if any(not isinstance(one, str) or blank(one) for one in texts):
                 raise row.error(f'column "{data.summary}" must be text that is not empty.')
+            reference, *others = texts
             marked = frozenset(oracle(found, reference))
         # Empty sentences are dropped; the marks move with their sentences.
         order = [index for index, sentence in enumerate(found) if sentence]
@@ -170,6 +191,7 @@ class SummaryTraining(TrainTask):
             tuple(found[index] for index in order),
             frozenset(place[index] for index in marked),
             reference,
+            tuple(others),
         )
 
     def _kept(self, example: MarkedText, spans: Sequence[tuple[int, int]]) -> list[bool]:
