@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
@@ -28,8 +29,10 @@ from train.base_model import quiet_transformers
 from train.batches import LengthBatches
 from train.callbacks import Curves
 from train.live import LiveBackend
+from train.optimizers import make_optimizer
 from train.recipe import Recipe
 from train.rows import LabelledRow, collate
+from train.schedules import Schedule
 from train.tasks.base import Scores, TrainTask
 
 LOGS_PER_RUN = 50
@@ -74,6 +77,20 @@ class _Trainer(Trainer):  # type: ignore[misc]
             self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator
         )
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            decayed = self.get_decay_parameter_names(self.model)
+            self.optimizer: Any = make_optimizer(self.model, self.job.recipe.optim, decayed)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.lr_scheduler is None:
+            optim = self.job.recipe.optim
+            warmup = self.args.get_warmup_steps(num_training_steps)
+            self.schedule = Schedule(optim, num_training_steps, warmup)
+            self.lr_scheduler: Any = LambdaLR(optimizer or self.optimizer, self.schedule)
+        return self.lr_scheduler
 
     def compute_loss(
         self,
@@ -123,6 +140,7 @@ def fit(
         dev: dev examples.
         watchers: callbacks of transformers.
     """
+    job.weigh(rows)
     optim, stopping = recipe.optim, recipe.early_stopping
     bf16 = optim.bf16 if optim.bf16 is not None else _bf16_is_fast()
     batches = LengthBatches(
@@ -187,11 +205,8 @@ def _arguments(
         per_device_train_batch_size=optim.batch_rows,
         gradient_accumulation_steps=optim.accumulate,
         learning_rate=optim.lr,
-        lr_scheduler_type=optim.schedule,
         warmup_steps=round(steps * optim.warmup_share),
-        weight_decay=optim.weight_decay,
         max_grad_norm=optim.max_grad_norm,
-        optim="adamw_torch_fused",
         eval_strategy="epoch",
         save_strategy="best",
         save_only_model=True,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from model_store.manifest import ProblemType
+from train.freezing import split_parts
 
 SHORT_TASKS = {
     "classification": Task.TEXT_CLASSIFICATION,
@@ -32,6 +33,8 @@ ELSEWHERE = {
     "gradient_accumulation_steps": "accumulate",
     "lr_scheduler_type": "schedule",
     "warmup_ratio": "warmup_share",
+    "optimizer": "name",
+    "layerwise_lr_decay": "layer_decay",
     "max_length": "max_tokens",
     "model_name": "base",
 }
@@ -67,9 +70,9 @@ class Model(Part):
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
     )
-    freeze: list[str] = Field(
-        default=[], description="Parts that are not trained, by name in the model: embeddings."
-    )
+    freeze: Annotated[
+        list[str], BeforeValidator(lambda one: split_parts(one) if isinstance(one, str) else one)
+    ] = Field(default=[], description='Parts that are not trained: "embeddings, encoder.0-3".')
     attention_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
     )
@@ -112,6 +115,7 @@ class Data(Part):
 class Optim(Part):
     """How the weights move."""
 
+    name: Literal["adamw", "adam", "sgd", "adafactor"] = "adamw"
     lr: float = Field(default=1e-4, gt=0, description="1e-4 suits small encoders; 3e-5 large ones.")
     epochs: float = Field(default=3, gt=0)
     batch_rows: int = Field(default=32, ge=1)
@@ -119,8 +123,18 @@ class Optim(Part):
         default=8192, ge=1, description="Padded tokens of one step: bounds memory for long rows."
     )
     accumulate: int = Field(default=1, ge=1, description="Batches per optimiser step.")
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    schedule: Literal["linear", "cosine", "polynomial", "constant_with_warmup", "step"] = "linear"
     warmup_share: float = Field(default=0.1, ge=0, lt=1, description="Of all steps.")
+    power: float = Field(default=2.0, gt=0, description="Of the polynomial schedule.")
+    step_epochs: float = Field(default=1.0, gt=0, description="Step schedule: every so often,")
+    step_factor: float = Field(default=0.5, gt=0, lt=1, description="the rate times this.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="Each layer's rate, of that of the layer above it."
+    )
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="One label per text: how much an example of a label counts."
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
