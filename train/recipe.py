@@ -11,11 +11,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from model_store.manifest import ProblemType
+from train.callbacks.choice import CallbackChoice, make_callbacks
 from train.freezing import split_parts
 
 SHORT_TASKS = {
@@ -191,9 +192,16 @@ class Recipe(Part):
     data: Data
     optim: Optim = Optim()
     early_stopping: EarlyStopping = EarlyStopping()
+    callbacks: list[CallbackChoice] = Field(default=[], description="Called in this order.")
     artifacts: Artifacts = Artifacts()
     gates: Gates = Gates()
     publish: Publish = Publish()
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the recipe lies; None for one that was not read from a file."""
+        return self._folder
 
     def portable(self) -> dict[str, Any]:
         """All settings, defaults included, with files by their names: the same on any machine."""
@@ -234,6 +242,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"Recipe {path}: {_explain(error)}") from None
+    try:
+        make_callbacks(recipe.callbacks, path.resolve().parent)
+    except CheckpointError as error:
+        raise CheckpointError(f"Recipe {path}: {error}") from None
     return _resolve_paths(recipe, path.resolve().parent)
 
 
@@ -315,9 +327,11 @@ def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     base = recipe.model.base
     if (folder / base).is_dir():
         base = str(folder / base)
-    return recipe.model_copy(
+    resolved = recipe.model_copy(
         update={
             "data": data.model_copy(update=found),
             "model": recipe.model.model_copy(update={"base": base}),
         }
     )
+    resolved._folder = folder
+    return resolved

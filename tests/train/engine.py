@@ -10,6 +10,7 @@ from handlers.tokenization import TextTokenizer
 from model_store.derive import derive_manifest
 from tests.train.runs import WRITERS, write_recipe
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.callbacks import Callback
 from train.fit import Fitted, fit
 from train.recipe import Recipe, load_recipe
 from train.run import read_examples
@@ -37,7 +38,7 @@ def fit_tiny(
     *overrides: str,
     task: str = "classification",
     more: str = "",
-    watchers: Sequence[Any] = (),
+    callbacks: Sequence[Callback] = (),
     **optim: Any,
 ) -> Fit:
     """Fine-tune the tiny BERT; ``more`` is TOML after the data section, for ``[[callbacks]]``."""
@@ -54,5 +55,5 @@ def fit_tiny(
     handler = load_handler(manifest, TextTokenizer.load(made, manifest.max_tokens))
     rows = job.rows(examples.train, handler)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fitted = fit(recipe, job, model, handler, rows, examples.dev, watchers)
+    fitted = fit(recipe, job, model, handler, rows, examples.dev, callbacks=callbacks)
     return Fit(recipe, model, before, fitted)
