@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
+from train.freezing import freeze
 from train.recipe import Model
 
 MINILM = "minilm"
@@ -79,7 +80,7 @@ def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
             raise CheckpointError(
                 f'The base model "{model.base}" cannot be loaded: {reason}'
             ) from error
-    _freeze(loaded, model.freeze)
+    freeze(loaded, model.freeze)
     return loaded
 
 
@@ -117,19 +118,6 @@ def _settings(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, 
         name: model.attention_dropout for name in ATTENTION_DROPOUT_NAMES if hasattr(config, name)
     }
     return found
-
-
-def _freeze(model: Any, parts: list[str]) -> None:
-    """Keep every parameter as it is that has one of the parts in its dotted name."""
-    for part in parts:
-        found = [value for name, value in model.named_parameters() if f".{part}." in f".{name}."]
-        if not found:
-            known = sorted({name.split(".")[1] for name, _ in model.named_parameters()})
-            raise CheckpointError(
-                f'model.freeze: the model has no part "{part}"; it has {", ".join(known)}.'
-            )
-        for value in found:
-            value.requires_grad_(False)
 
 
 @contextmanager

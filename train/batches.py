@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 
+from contracts.errors import CheckpointError
 from train.rows import padded
 
 
@@ -27,13 +28,41 @@ class LengthBatches:
         self.padded = [padded(length) for length in lengths]
         self.seed = seed
         self.epoch = 0
-        self.batch_size = max_rows
         self.drop_last = False
-        order = sorted(self.padded)
+        self.plan(rows=range(len(self.padded)), max_rows=max_rows, max_tokens=max_tokens)
+
+    def plan(
+        self,
+        *,
+        rows: Sequence[int] | None = None,
+        max_rows: int | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        """Change what the following passes go through; None leaves a setting as it is.
+
+        Args:
+            rows: indices of rows; one may occur several times.
+            max_rows: of one batch, at least 1.
+            max_tokens: of one batch.
+
+        Raises:
+            CheckpointError: no rows, a row that there is not, or batches of none.
+        """
+        if rows is not None:
+            if (self.padded and not rows) or not all(0 <= row < len(self.padded) for row in rows):
+                raise CheckpointError("A data mix needs rows, by indices that there are.")
+            self.rows = list(rows)
+        if max_rows is not None:
+            if max_rows < 1:
+                raise CheckpointError(f"A batch of {max_rows} rows is none; give at least 1.")
+            self.max_rows = self.batch_size = max_rows
+        if max_tokens is not None:
+            self.max_tokens = max_tokens
+        order = sorted(self.padded[row] for row in self.rows)
         self.starts = [0] if order else []
         for index, length in enumerate(order):
-            rows = index - self.starts[-1] + 1
-            if rows > 1 and (rows > max_rows or rows * length > max_tokens):
+            count = index - self.starts[-1] + 1
+            if count > 1 and (count > self.max_rows or count * length > self.max_tokens):
                 self.starts.append(index)
 
     def __len__(self) -> int:
@@ -45,9 +74,9 @@ class LengthBatches:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Lists of row indices; every row once."""
+        """Lists of row indices; every row once, or as often as the mix has it."""
         draw = random.Random(f"{self.seed} {self.epoch}")
-        order = list(range(len(self.padded)))
+        order = list(self.rows)
         draw.shuffle(order)
         order.sort(key=self.padded.__getitem__)
         ends = [*self.starts[1:], len(order)]

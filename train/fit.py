@@ -6,31 +6,29 @@ loss is the task's, and evaluation asks the server's own pipeline around the liv
 
 import inspect
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from handlers.base import Handler
 from handlers.pipeline import Pipeline
 from train.base_model import quiet_transformers
 from train.batches import LengthBatches
-from train.callbacks import Curves
+from train.callbacks import Callback, Run
+from train.callbacks.choice import make_callbacks
+from train.callbacks.curves import Curves
+from train.callbacks.relay import Relay
+from train.callbacks.stopping import EarlyStopping
 from train.live import LiveBackend
 from train.recipe import Recipe
 from train.rows import LabelledRow, collate
 from train.tasks.base import Scores, TrainTask
+from train.trainer import INPUTS, TaskTrainer
 
 LOGS_PER_RUN = 50
 """How often the loss is read: each reading waits for the device."""
@@ -50,59 +48,6 @@ class Fitted:
     bf16: bool
 
 
-class _Trainer(Trainer):  # type: ignore[misc]
-    """The Trainer with a task's batches, loss and scores."""
-
-    def __init__(
-        self,
-        *,
-        job: TrainTask,
-        batches: LengthBatches,
-        scores: Callable[[Any], Scores],
-        smoothing: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.job, self.batches, self.scores, self.smoothing = job, batches, scores, smoothing
-        # The task's loss is a mean over the batch: accumulation divides it by its batches.
-        self.model_accepts_loss_kwargs = False
-        self.loss_is_scaled_for_ga = False
-        self.inputs = frozenset(inspect.signature(self.model.forward).parameters) - {"labels"}
-
-    def get_train_dataloader(self) -> Any:
-        loader = DataLoader(
-            self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator
-        )
-        return self.accelerator.prepare(loader)
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Any:
-        targets = {name: tensor for name, tensor in inputs.items() if name not in INPUTS}
-        outputs = model(**{name: tensor for name, tensor in inputs.items() if name in INPUTS})
-        loss = self.job.loss(outputs, targets, self.smoothing)
-        return (loss, outputs) if return_outputs else loss
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        scores = {
-            f"{metric_key_prefix}_{name}": value for name, value in self.scores(self.model).items()
-        }
-        self.log(dict(scores))
-        control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
-        self.control: Any = control
-        return scores
-
-
-INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
-"""What the model reads; everything else in a batch is a target."""
-
-
 def fit(
     recipe: Recipe,
     job: TrainTask,
@@ -111,6 +56,7 @@ def fit(
     rows: Sequence[LabelledRow],
     dev: Sequence[Any],
     watchers: Sequence[TrainerCallback] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Fitted:
     """Train a model in place and leave it with its best weights.
 
@@ -122,7 +68,9 @@ def fit(
         rows: training rows.
         dev: dev examples.
         watchers: callbacks of transformers.
+        callbacks: of ours, beside those that the recipe names and after them.
     """
+    job.weigh(rows)
     optim, stopping = recipe.optim, recipe.early_stopping
     bf16 = optim.bf16 if optim.bf16 is not None else _bf16_is_fast()
     batches = LengthBatches(
@@ -139,12 +87,12 @@ def fit(
         pipeline = Pipeline(handler, LiveBackend(live, bf16=bf16, input_names=names))
         return job.score(dev, pipeline(items, EVALUATION_TOKENS))
 
-    curves = Curves()
-    callbacks: list[TrainerCallback] = [curves, *watchers]
+    own = [*make_callbacks(recipe.callbacks, recipe.folder), *callbacks]
     if stopping.patience is not None:
-        callbacks.append(EarlyStoppingCallback(stopping.patience, stopping.min_gain))
+        own.append(EarlyStopping(patience=stopping.patience, min_gain=stopping.min_gain))
+    curves, relay = Curves(), Relay(own)
     with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
-        trainer = _Trainer(
+        trainer = TaskTrainer(
             job=job,
             batches=batches,
             scores=scores,
@@ -160,9 +108,11 @@ def fit(
                 per_token=job.per_token,
                 token_types="token_type_ids" in names,
             ),
-            callbacks=callbacks,
+            # A guard sees a bad loss before the curves do.
+            callbacks=[relay, curves, *watchers],
         )
         trainer.remove_callback(PrinterCallback)
+        relay.run = Run(trainer, recipe.model.freeze)
         attention = model.config._attn_implementation
         if not torch.cuda.is_available():
             # On a CPU the backward pass of the fused kernel takes more than twice as long.
@@ -187,11 +137,8 @@ def _arguments(
         per_device_train_batch_size=optim.batch_rows,
         gradient_accumulation_steps=optim.accumulate,
         learning_rate=optim.lr,
-        lr_scheduler_type=optim.schedule,
         warmup_steps=round(steps * optim.warmup_share),
-        weight_decay=optim.weight_decay,
         max_grad_norm=optim.max_grad_norm,
-        optim="adamw_torch_fused",
         eval_strategy="epoch",
         save_strategy="best",
         save_only_model=True,

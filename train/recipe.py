@@ -11,12 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from model_store.manifest import ProblemType
+from train.callbacks.choice import CallbackChoice, make_callbacks
 from train.data.hub import is_hub, portable_hub, resolve_hub
+from train.freezing import split_parts
 
 SHORT_TASKS = {
     "classification": Task.TEXT_CLASSIFICATION,
@@ -33,6 +35,8 @@ ELSEWHERE = {
     "gradient_accumulation_steps": "accumulate",
     "lr_scheduler_type": "schedule",
     "warmup_ratio": "warmup_share",
+    "optimizer": "name",
+    "layerwise_lr_decay": "layer_decay",
     "max_length": "max_tokens",
     "model_name": "base",
 }
@@ -69,9 +73,9 @@ class Model(Part):
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
     )
-    freeze: list[str] = Field(
-        default=[], description="Parts that are not trained, by name in the model: embeddings."
-    )
+    freeze: Annotated[
+        list[str], BeforeValidator(lambda one: split_parts(one) if isinstance(one, str) else one)
+    ] = Field(default=[], description='Parts that are not trained: "embeddings, encoder.0-3".')
     attention_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
     )
@@ -134,6 +138,7 @@ class Data(Part):
 class Optim(Part):
     """How the weights move."""
 
+    name: Literal["adamw", "adam", "sgd", "adafactor"] = "adamw"
     lr: float = Field(default=1e-4, gt=0, description="1e-4 suits small encoders; 3e-5 large ones.")
     epochs: float = Field(default=3, gt=0)
     batch_rows: int = Field(default=32, ge=1)
@@ -141,8 +146,18 @@ class Optim(Part):
         default=8192, ge=1, description="Padded tokens of one step: bounds memory for long rows."
     )
     accumulate: int = Field(default=1, ge=1, description="Batches per optimiser step.")
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    schedule: Literal["linear", "cosine", "polynomial", "constant_with_warmup", "step"] = "linear"
     warmup_share: float = Field(default=0.1, ge=0, lt=1, description="Of all steps.")
+    power: float = Field(default=2.0, gt=0, description="Of the polynomial schedule.")
+    step_epochs: float = Field(default=1.0, gt=0, description="Step schedule: every so often,")
+    step_factor: float = Field(default=0.5, gt=0, lt=1, description="the rate times this.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="Each layer's rate, of that of the layer above it."
+    )
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="One label per text: how much an example of a label counts."
+    )
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -208,9 +223,16 @@ class Recipe(Part):
     data: Data
     optim: Optim = Optim()
     early_stopping: EarlyStopping = EarlyStopping()
+    callbacks: list[CallbackChoice] = Field(default=[], description="Called in this order.")
     artifacts: Artifacts = Artifacts()
     gates: Gates = Gates()
     publish: Publish = Publish()
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the recipe lies; None for one that was not read from a file."""
+        return self._folder
 
     def portable(self) -> dict[str, Any]:
         """All settings, defaults included, with files by their names: the same on any machine."""
@@ -252,6 +274,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"Recipe {path}: {_explain(error)}") from None
+    try:
+        make_callbacks(recipe.callbacks, path.resolve().parent)
+    except CheckpointError as error:
+        raise CheckpointError(f"Recipe {path}: {error}") from None
     return _resolve_paths(recipe, path.resolve().parent)
 
 
@@ -360,9 +386,11 @@ def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     base = recipe.model.base
     if (folder / base).is_dir():
         base = str(folder / base)
-    return recipe.model_copy(
+    resolved = recipe.model_copy(
         update={
             "data": data.model_copy(update=found),
             "model": recipe.model.model_copy(update={"base": base}),
         }
     )
+    resolved._folder = folder
+    return resolved

@@ -166,7 +166,7 @@ def _make(
         limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
         rows = job.rows(examples.train, _handler(folder, manifest, limit))
     with clock.phase("imports"):
-        from train.callbacks import ProgressBar
+        from train.callbacks.progress import ProgressBar
         from train.fit import fit
     with clock.phase("fit", spinner=False):
         bar = ProgressBar(clock.console, recipe.model.name, job.metric)

@@ -1,6 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import CheckpointError
 from handlers.tokenization import Row
 from train.batches import LengthBatches
 from train.rows import IGNORED, LabelledRow, collate, padded
@@ -24,6 +26,16 @@ def test_every_row_is_in_one_batch_within_both_limits(
         assert len(batch) <= max_rows
         longest = padded(max(lengths[index] for index in batch))
         assert len(batch) == 1 or longest * len(batch) <= max_tokens
+
+
+def test_a_mix_repeats_rows_and_leaves_others_out() -> None:
+    batches = LengthBatches([5, 50, 500, 5], max_rows=4, max_tokens=999, seed=1)
+    batches.plan(rows=[0, 0, 2], max_rows=1)
+    assert sorted(row for batch in batches for row in batch) == [0, 0, 2]
+    assert len(batches) == len(list(batches)) == 3
+    for wrong in ({"rows": [4]}, {"rows": []}, {"max_rows": 0}):
+        with pytest.raises(CheckpointError):
+            batches.plan(**wrong)  # type: ignore[arg-type]
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:

@@ -110,6 +110,17 @@ class TrainTask(ABC):
     ) -> list[dict[str, Any]]:
         """What is to be learnt from each row of one example; see ``LabelledRow``."""
 
+    def weigh(self, rows: Sequence[LabelledRow]) -> None:
+        """Settle class weights before the first loss.
+
+        Raises:
+            CheckpointError: the recipe asks for them, and this loss has none.
+        """
+        if self.recipe.optim.class_weights is not None:
+            raise CheckpointError(
+                "optim.class_weights needs a classification with one label per text."
+            )
+
     @abstractmethod
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
         """The mean loss of one batch.

@@ -15,6 +15,7 @@ from handlers.tokenization import TextTokenizer
 from train.baselines import NaiveBayes
 from train.data.tables import TableRow, read_table
 from train.recipe import Recipe
+from train.rows import LabelledRow
 from train.scores import accuracy, pearson, set_scores
 from train.tasks.base import Example, Scores, TrainTask
 
@@ -55,6 +56,7 @@ class ClassificationTraining(TrainTask):
         if self.problem_type is None and recipe.data.label_separator is not None:
             self.problem_type = MULTI
         self._name_metric()
+        self.class_weights: list[float] | None = None
 
     def read(self, path: Path) -> list[LabelledText]:
         """One example per table row."""
@@ -102,13 +104,30 @@ class ClassificationTraining(TrainTask):
         """The class index, one number per label, or the value."""
         return [{"labels": self._target(example)} for _ in prepared.rows]
 
+    def weigh(self, rows: Sequence[LabelledRow]) -> None:
+        """By the recipe's table, or so that every label has the same share of the loss."""
+        wish = self.recipe.optim.class_weights
+        if wish is None or self.problem_type != SINGLE:
+            return super().weigh(rows)
+        if wish == "balanced":
+            counts = Counter(row.targets["labels"] for row in rows)
+            weights = [len(rows) / len(counts) / max(1, counts[i]) for i in range(len(self.labels))]
+        else:
+            for name in wish.keys() - set(self.labels):
+                near = get_close_matches(name, self.labels, n=1)
+                hint = f'did you mean "{near[0]}"?' if near else f"there is {self.labels[0]}."
+                raise CheckpointError(f'optim.class_weights: no label "{name}"; {hint}')
+            weights = [wish.get(label, 1.0) for label in self.labels]
+        self.class_weights = weights
+
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
         """Cross entropy; binary cross entropy per label; squared error."""
         from torch.nn import functional
 
         logits, labels = outputs["logits"].float(), targets["labels"]
         if self.problem_type == SINGLE:
-            return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+            weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+            return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
         if self.problem_type == MULTI:
             smooth = labels * (1 - smoothing) + smoothing / 2
             return functional.binary_cross_entropy_with_logits(logits, smooth)

@@ -1,0 +1,46 @@
+"""The curves that the report shows."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from contracts.errors import CheckpointError
+
+
+class Curves(TrainerCallback):  # type: ignore[misc]
+    """Loss and dev scores per epoch."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self._losses: list[float] = []
+        self._started = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Collect training losses; a loss that is no number ends the run."""
+        if logs and "loss" in logs:
+            loss = float(logs["loss"])
+            if loss != loss:
+                raise CheckpointError(
+                    f"The loss is not a number after step {state.global_step}; lower optim.lr."
+                )
+            self._losses.append(loss)
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Close an epoch."""
+        losses, self._losses = self._losses, []
+        epoch = {
+            "epoch": round(float(state.epoch), 4),
+            "step": float(state.global_step),
+            "seconds": round(time.monotonic() - self._started, 2),
+        }
+        if losses:
+            epoch["loss"] = sum(losses) / len(losses)
+        epoch |= {name.removeprefix("eval_"): float(value) for name, value in metrics.items()}
+        self.epochs.append(epoch)
