@@ -17,11 +17,14 @@ from model_store.derive import derive_manifest
 from model_store.manifest import Artifact, Manifest
 from model_store.store import Store
 from model_store.version import ModelVersion
+from train.answers import answer
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.card import describe
 from train.data.split import split_dev
 from train.recipe import Recipe
 from train.report import Report, packages
+from train.report.findings import find
 from train.tasks import training_task
 from train.tasks.base import TrainTask
 from train.verify import Measured, measure
@@ -128,7 +131,10 @@ def _make(
         handler = _handler(folder, manifest, manifest.max_tokens)
     with clock.phase("rows"):
         limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
-        rows = job.rows(examples.train, _handler(folder, manifest, limit))
+        reader = _handler(folder, manifest, limit)
+        rows = job.rows(examples.train, reader)
+        others = [*examples.dev, *examples.test]
+        card = describe(job, examples.train, others, reader.tokenizer)
     with clock.phase("imports"):
         from train.callbacks import ProgressBar
         from train.fit import fit
@@ -139,11 +145,16 @@ def _make(
         del model
     measured = _artifacts(folder, recipe, job, examples, manifest, handler, clock)
     with clock.phase("baselines"):
-        held_out = examples.test or examples.dev
+        # Without a test set, the same dev examples that the gate looked at.
+        dev = sample(examples.dev, recipe.gates.dev_items, recipe.seed)
+        held_out = examples.test or dev
         baselines = {
             name: job.score(held_out, answers)
             for name, answers in job.baselines(examples.train, held_out).items()
         }
+    with clock.phase("answers"):
+        part = "test" if examples.test else "dev"
+        findings = find(job, part, held_out, answer(folder, manifest, job, held_out))
     Report(
         recipe=recipe,
         command=command,
@@ -155,6 +166,8 @@ def _make(
         },
         labels=job.label_counts(examples.train),
         rows=len(rows),
+        card=card,
+        findings=findings,
         fitted=fitted,
         measured=measured,
         baselines=baselines,
