@@ -219,7 +219,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise CheckpointError(f"Recipe {path}: {_explain(error)}") from None
+        raise CheckpointError(f"Recipe {path}: {explain(error)}") from None
     return _resolve_paths(recipe, path.resolve().parent)
 
 
@@ -259,7 +259,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     raw[names[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first problem in one sentence, with the nearest valid name for an unknown key."""
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]

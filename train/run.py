@@ -1,9 +1,9 @@
 """One run: recipe -> data -> fit -> export -> compress -> verify -> report -> publish."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,19 @@ class Examples:
     train: list[Any]
     dev: list[Any]
     test: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a folder holds that is not published yet, and what is told about it."""
+
+    manifest: Manifest
+    report: Report
+
+    def write(self, folder: Path, recipe: Recipe) -> Manifest:
+        """Write the report under the recipe's name; returns the manifest to publish with."""
+        replace(self.report, recipe=recipe).write(folder)
+        return self.manifest.model_copy(update={"recipe_sha256": recipe.sha256})
 
 
 @dataclass(slots=True)
@@ -104,22 +117,47 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
     job = training_task(recipe)
     with clock.phase("data"):
         examples = read_examples(recipe, job)
-    version = store.publish(
-        recipe.model.name,
-        lambda folder: _make(folder, recipe, job, examples, clock, command),
+    version = publish(
+        store,
+        recipe,
+        lambda folder: make(folder, recipe, job, examples, clock, command).write(folder, recipe),
     )
-    alias = recipe.publish.alias
-    if alias is not None:
-        store.set_alias(recipe.model.name, alias, version.version)
-        version = store.resolve(f"{recipe.model.name}@{version.version}")
     console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
     return version
 
 
-def _make(
+def publish(store: Store, recipe: Recipe, build: Callable[[Path], Manifest]) -> ModelVersion:
+    """Make the next version of the recipe's model and point the recipe's alias to it.
+
+    Args:
+        store: where the version goes.
+        recipe: says the name and the alias.
+        build: see ``Store.publish``.
+    """
+    version = store.publish(recipe.model.name, build)
+    alias = recipe.publish.alias
+    if alias is not None:
+        store.set_alias(recipe.model.name, alias, version.version)
+        version = store.resolve(version.id)
+    return version
+
+
+def make(
     folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
-) -> Manifest:
-    """Fill a version's folder."""
+) -> Made:
+    """Fill an empty folder with a checkpoint and its artifacts.
+
+    Args:
+        folder: of a version; only its report is still to be written, see ``Made.write``.
+        recipe: what to do.
+        job: the recipe's task, with its labels settled by ``read_examples``.
+        examples: the three parts of the data.
+        clock: times the phases, and tells them.
+        command: how it was called, for the report.
+
+    Raises:
+        CheckpointError: base model or export are not usable.
+    """
     with clock.phase("base model"):
         # The new head's weights are drawn now; the Trainer seeds only what comes later.
         seed_everything(recipe.seed)
@@ -155,7 +193,7 @@ def _make(
     with clock.phase("answers"):
         part = "test" if examples.test else "dev"
         findings = find(job, part, held_out, answer(folder, manifest, job, held_out))
-    Report(
+    report = Report(
         recipe=recipe,
         command=command,
         metric=job.metric,
@@ -173,7 +211,7 @@ def _make(
         baselines=baselines,
         seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
-    ).write(folder)
+    )
     kept = [
         one.artifact.model_copy(
             update={"scores": {**one.dev, "agreement": one.agreement}, "verified": True}
@@ -181,14 +219,14 @@ def _make(
         for one in measured
         if one.verified
     ]
-    return manifest.model_copy(
+    made = manifest.model_copy(
         update={
             "artifacts": kept,
             "scores": measured[0].test or measured[0].dev,
-            "recipe_sha256": recipe.sha256,
             "packages": packages(),
         }
     )
+    return Made(made, report)
 
 
 def _describe(folder: Path, recipe: Recipe, job: TrainTask) -> Manifest:
