@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "predict": ("cli.predict", "predict", "Answer one text with the server's own pipeline."),
     "export": ("cli.export", "export", "Export a model to ONNX, in fp32 or int8."),
     "train": ("cli.train", "train", "Fine-tune, compress, verify and publish a model."),
+    "recipes": ("cli.recipes", "app", "Write a first recipe for a file of examples."),
 }
 """Module, attribute (a function or a ``typer.Typer``) and one line of help of each subcommand."""
 
