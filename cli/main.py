@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "verify": ("cli.verify", "verify", "Measure a version's artifacts on labelled data."),
     "promote": ("cli.promote", "promote", "Move production to a version that is not worse."),
     "train": ("cli.train", "train", "Fine-tune, compress, verify and publish a model."),
+    "recipes": ("cli.recipes", "app", "Write a first recipe for a file of examples."),
 }
 """Module, attribute (a function or a ``typer.Typer``) and one line of help of each subcommand."""
 

@@ -49,6 +49,7 @@ class Measured:
         p99_ms: the same.
         memory_bytes: by how much the resident memory of this process rose at most while it loaded
             and answered; memory that the process had free already is not seen. None: not Linux.
+        answers: to the test set, or to the dev set where there is none.
     """
 
     artifact: Artifact
@@ -65,6 +66,7 @@ class Measured:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     memory_bytes: int | None = None
+    answers: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def verified(self) -> bool:
@@ -135,10 +137,11 @@ def measure_one(
     chosen = np.unique(np.linspace(0, len(items) - 1, LONE_ITEMS).astype(int)).tolist()
     alone, times = _answer_alone(pipeline, [items[index] for index in chosen])
     together = [answers[index] for index in chosen]
+    tested = pipeline(job.items(test)) if test else []
     measured = Measured(
         artifact=artifact,
         dev=job.score(dev, answers),
-        test=job.score(test, pipeline(job.items(test))) if test else {},
+        test=job.score(test, tested) if test else {},
         agreement=1.0 if expected is None else job.agreement(expected, answers),
         bytes=pipeline.backend.bytes,
         items_per_s=len(dev) / seconds,
@@ -149,6 +152,7 @@ def measure_one(
         p50_ms=float(np.percentile(times, 50)) * 1000,
         p99_ms=float(np.percentile(times, 99)) * 1000,
         memory_bytes=None if before is None else max(0, _status("VmHWM") - before),
+        answers=list(tested or answers),
     )
     pipeline.close()
     return measured, answers

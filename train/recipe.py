@@ -273,7 +273,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise CheckpointError(f"Recipe {path}: {_explain(error)}") from None
+        raise CheckpointError(f"Recipe {path}: {explain(error)}") from None
     try:
         make_callbacks(recipe.callbacks, path.resolve().parent)
     except CheckpointError as error:
@@ -338,7 +338,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     raw[names[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first problem in one sentence, with the nearest valid name for an unknown key."""
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"]]

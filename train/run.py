@@ -1,9 +1,9 @@
 """One run: recipe -> data -> fit -> export -> compress -> verify -> report -> publish."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from model_store.version import ModelVersion
 from train.artifacts import ONNX_FP32, TORCH, compress_int8, export_fp32, sample
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
 from train.calibration import has_probabilities
+from train.card import describe
 from train.data.card import count_oddities
 from train.data.files import check_sha256
 from train.data.split import split_dev
@@ -27,6 +28,7 @@ from train.disk import full_disk_told
 from train.promote import promote
 from train.recipe import Recipe
 from train.report import Report, packages
+from train.report.findings import find
 from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask
@@ -47,6 +49,19 @@ class Examples:
     def counts(self) -> dict[str, int]:
         """Examples by part."""
         return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a folder holds that is not published yet, and what is told about it."""
+
+    manifest: Manifest
+    report: Report
+
+    def write(self, folder: Path, recipe: Recipe) -> Manifest:
+        """Write the report under the recipe's name; returns the manifest to publish with."""
+        replace(self.report, recipe=recipe).write(folder)
+        return self.manifest.model_copy(update={"recipe_sha256": recipe.sha256})
 
 
 @dataclass(slots=True)
@@ -124,34 +139,71 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
     job = training_task(recipe)
     with clock.phase("data"):
         examples = read_examples(recipe, job)
-        _refuse_temperature(recipe, job)
     for name, count in examples.notes.items():
         console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
+    version = publish(
+        store,
+        recipe,
+        lambda folder: make(folder, recipe, job, examples, clock, command).write(folder, recipe),
+        job=job,
+        held_out=judges(recipe, examples),
+        console=console,
+    )
+    console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
+    return version
+
+
+def publish(
+    store: Store,
+    recipe: Recipe,
+    build: Callable[[Path], Manifest],
+    *,
+    job: TrainTask,
+    held_out: list[Any],
+    console: Console,
+) -> ModelVersion:
+    """Make the next version of the recipe's model and point the recipe's alias to it.
+
+    Args:
+        store: where the version goes.
+        recipe: says the name and the alias.
+        build: see ``Store.publish``.
+        job: the recipe's task.
+        held_out: labelled examples on which ``production`` has to be met; see ``judges``.
+        console: is told when ``production`` stays where it was.
+    """
     with full_disk_told(store.root):
-        version = store.publish(
-            recipe.model.name,
-            lambda folder: _make(folder, recipe, job, examples, clock, command),
-        )
+        version = store.publish(recipe.model.name, build)
     alias = recipe.publish.alias
     if alias == PRODUCTION:
-        with clock.phase("promote"):
-            held_out = examples.test or _dev(recipe, examples)
-            score = version.manifest.scores[job.metric]
-            decision = promote(store, version, job, held_out, score=score)
+        score = version.manifest.scores[job.metric]
+        decision = promote(store, version, job, held_out, score=score)
         version = decision.version
         if not decision.moved:
             console.print(decision.sentence, highlight=False)
     elif alias is not None:
         store.set_alias(recipe.model.name, alias, version.version)
-        version = store.resolve(f"{recipe.model.name}@{version.version}")
-    console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
+        version = store.resolve(version.id)
     return version
 
 
-def _make(
+def make(
     folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
-) -> Manifest:
-    """Fill a version's folder."""
+) -> Made:
+    """Fill an empty folder with a checkpoint and its artifacts.
+
+    Args:
+        folder: of a version; only its report is still to be written, see ``Made.write``.
+        recipe: what to do.
+        job: the recipe's task, with its labels settled by ``read_examples``.
+        examples: the three parts of the data.
+        clock: times the phases, and tells them.
+        command: how it was called, for the report.
+
+    Raises:
+        CheckpointError: base model or export are not usable, or the model is outside the gate.
+    """
+    _refuse_temperature(recipe, job)
     texts = (job.text_of(example) for example in examples.train)
     with clock.phase("base model"), base_checkpoint(recipe.model, texts, recipe.seed) as base:
         # The new head's weights are drawn now; the Trainer seeds only what comes later.
@@ -164,7 +216,9 @@ def _make(
         handler = _handler(folder, manifest, manifest.max_tokens)
     with clock.phase("rows"):
         limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
-        rows = job.rows(examples.train, _handler(folder, manifest, limit))
+        reader = _handler(folder, manifest, limit)
+        rows = job.rows(examples.train, reader)
+        card = describe(job, examples.train, reader.tokenizer)
     with clock.phase("imports"):
         from train.callbacks.progress import ProgressBar
         from train.fit import fit
@@ -174,13 +228,15 @@ def _make(
         save_model(model, folder)
         del model
     measured = _artifacts(folder, recipe, job, examples, manifest, handler, clock)
+    held_out = judges(recipe, examples)
     with clock.phase("baselines"):
-        held_out = examples.test or examples.dev
         baselines = {
             name: job.score(held_out, answers)
             for name, answers in job.baselines(examples.train, held_out).items()
         }
-    Report(
+    part = "test" if examples.test else "dev"
+    findings = find(job, part, held_out, measured[0].answers)
+    report = Report(
         recipe=recipe,
         command=command,
         metric=job.metric,
@@ -188,27 +244,34 @@ def _make(
         notes=examples.notes,
         labels=job.label_counts(examples.train),
         rows=len(rows),
+        card=card,
+        findings=findings,
         fitted=fitted,
         measured=measured,
         baselines=baselines,
         seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
-    ).write(folder)
+    )
     kept = [
         one.artifact.model_copy(update={"scores": one.scores, "verified": True})
         for one in measured
         if one.verified
     ]
     calibration = measured[0].calibration if recipe.gates.temperature else None
-    return manifest.model_copy(
+    made = manifest.model_copy(
         update={
             "artifacts": kept,
             "scores": measured[0].test or measured[0].dev,
             "temperature": calibration.temperature if calibration else None,
-            "recipe_sha256": recipe.sha256,
             "packages": packages(),
         }
     )
+    return Made(made, report)
+
+
+def judges(recipe: Recipe, examples: Examples) -> list[Any]:
+    """The examples that a version is judged by: the test set, or dev where there is none."""
+    return examples.test or _dev(recipe, examples)
 
 
 def _refuse_temperature(recipe: Recipe, job: TrainTask) -> None:
