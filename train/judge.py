@@ -16,9 +16,9 @@ POINT = 0.01
 """One point of a score."""
 SLACK = 1e-9
 """Rounding of differences that stand exactly at a limit."""
-CHANCE = 2.0
+CHANCE = 1.0
 """Standard errors that a gain must exceed by ``gates.min_gain``: labels that mean nothing beat the
-baseline by so much in one run of forty."""
+baseline by so much in one run of six, and good ones can show it on a few dozen examples."""
 
 
 def judge(

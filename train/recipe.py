@@ -194,7 +194,7 @@ class Gates(Part):
     )
     min_gain: float = Field(
         default=1.0,
-        description="Points above the commonest answer, beyond two standard errors: else the "
+        description="Points above the commonest answer, beyond one standard error: else the "
         "version is not published. -1000 asks for none.",
     )
     temperature: bool = Field(

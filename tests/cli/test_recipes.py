@@ -52,7 +52,9 @@ def test_a_recipe_of_every_task_trains_as_it_is(task: str, tmp_path: Path) -> No
     recipe = init(task, file, "--base", "base", "--name", "mine")
     assert recipe.model.name == "mine"
     plain = ("--set", "artifacts.onnx_fp32=false", "--set", "artifacts.onnx_int8=false")
-    done = run("train", "r.toml", *plain, "--set", "optim.epochs=1", "--quiet")
+    # One epoch and two held-out examples cannot show that a model beats the commonest answer.
+    short = ("--set", "optim.epochs=1", "--set", "gates.min_gain=-1000")
+    done = run("train", "r.toml", *plain, *short, "--quiet")
     assert done.exit_code == 0, done.output
     assert Store(tmp_path / "store").aliases("mine") == {"production": 1}
 
