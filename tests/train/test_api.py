@@ -12,7 +12,7 @@ from contracts.errors import CheckpointError
 from tests.train.runs import run, tiny_base, write_classification, write_recipe
 
 TINY = {"lr": 2e-3, "batch_rows": 8, "bf16": False, "onnx_fp32": False, "onnx_int8": False}
-NO_GAIN = {"min_gain": -1000}
+NO_GAIN = {"gates.min_gain": -1000}
 """For a handful of held-out examples, which cannot show that a model beats the commonest answer."""
 
 
