@@ -52,6 +52,7 @@ def test_without_its_data_a_public_recipe_says_where_they_are(path: Path, tmp_pa
         load_recipe(path, [f"data.dir={tmp_path}"])
 
 
+@pytest.mark.e2e  # minutes of reading
 @pytest.mark.skipif(not DATA.is_dir(), reason="PUBLIC_DATA does not name a folder with the data")
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_dry_run_reads_the_public_data(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from handlers.tokenization import TextTokenizer
 from tests.train.runs import run
 from train.scratch import SCRATCH, base_checkpoint, word_piece, write_untrained
@@ -47,6 +49,7 @@ def test_another_base_is_left_as_it_is(tmp_path: Path) -> None:
         assert same is other
 
 
+@pytest.mark.e2e  # a whole training run
 def test_a_chinese_classifier_learns_from_nothing_and_serves(tmp_path: Path) -> None:
     version = run(write_recipe(tmp_path), tmp_path / "store")
     assert version.manifest.base_model == SCRATCH
