@@ -138,13 +138,15 @@ class Training:
             CheckpointError: nothing is fitted yet, or the examples cannot be read or have labels
                 that the model does not.
         """
-        from train.answers import answer
+        from train.artifacts import TORCH
+        from train.measure import answers_of
 
         _, job = self._fitted()
         with tempfile.TemporaryDirectory() as name:
             examples = job.read(self._file(test, Path(name), "test"))
         job.check(examples)
-        return job.score(examples, answer(self._folder, self._made.manifest, job, examples))
+        draft = ModelVersion(UNNAMED, 0, self._folder, self._made.manifest)
+        return job.score(examples, answers_of(draft, TORCH, job, examples))
 
     def publish(
         self, name: str, *, store: str | Path = "store", alias: str | None = PRODUCTION

@@ -172,6 +172,23 @@ def load_artifact(version: ModelVersion, artifact: Artifact) -> Pipeline:
     return load_pipeline(version, choice)
 
 
+def answers_of(
+    version: ModelVersion, artifact: Artifact, job: TrainTask, examples: Sequence[Any]
+) -> list[Any]:
+    """One artifact's answers to labelled examples, as the server would give them.
+
+    Returns:
+        One answer, or ``ServingError``, per example.
+
+    Raises:
+        CheckpointError: the artifact cannot be loaded.
+    """
+    pipeline = load_artifact(version, artifact)
+    answers = pipeline(job.items(examples))
+    pipeline.close()
+    return answers
+
+
 def _answer_alone(pipeline: Pipeline, items: Sequence[Any]) -> tuple[list[Any], list[float]]:
     """Answers of items that have no neighbour, and the seconds that each took."""
     answers, times = [], []

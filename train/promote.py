@@ -11,7 +11,7 @@ from model_store.manifest import Promotion
 from model_store.store import PRODUCTION, Store
 from model_store.version import ModelVersion
 from train.judge import POINT, SLACK
-from train.measure import load_artifact
+from train.measure import answers_of
 from train.tasks.base import TrainTask
 from train.verify import in_order
 
@@ -128,9 +128,7 @@ def score_of(version: ModelVersion, job: TrainTask, examples: Sequence[Any]) -> 
     if version.manifest.task is not job.task:
         raise CheckpointError(f"its task is {version.manifest.task}, not {job.task}.")
     verify_hashes(version)
-    pipeline = load_artifact(version, in_order(version)[0])
-    answers = pipeline(job.items(examples))
-    pipeline.close()
+    answers = answers_of(version, in_order(version)[0], job, examples)
     return job.score(examples, answers)[job.metric]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from train.callbacks.base import Callback
+from train.callbacks.patience import Patience
 from train.callbacks.run import Run
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -87,18 +88,10 @@ class ReduceOnPlateau(Callback):
         min_gain: Annotated[float, Field(ge=0)] = 0.0,
         min_lr: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
-        self.factor, self.patience, self.min_gain, self.min_lr = factor, patience, min_gain, min_lr
-        self._best = float("-inf")
-        self._waited = 0
+        self.factor, self.min_lr = factor, min_lr
+        self._patience = Patience(patience, min_gain)
 
     def on_evaluate(self, run: Run) -> None:
         """Compare with the best score so far."""
-        score = run.scores[run.metric]
-        if score > self._best + self.min_gain:
-            self._best, self._waited = score, 0
-            return
-        self._waited += 1
-        if self._waited >= self.patience:
-            self._waited = 0
-            if run.lr > self.min_lr:
-                run.scale_lr(max(self.factor, self.min_lr / run.lr))
+        if self._patience.over(run.scores[run.metric]) and run.lr > self.min_lr:
+            run.scale_lr(max(self.factor, self.min_lr / run.lr))

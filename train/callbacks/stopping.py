@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from train.callbacks.base import Callback
+from train.callbacks.patience import Patience
 from train.callbacks.run import Run
 
 
@@ -17,16 +18,9 @@ class EarlyStopping(Callback):
         patience: Annotated[int, Field(ge=1)] = 2,
         min_gain: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
-        self.patience, self.min_gain = patience, min_gain
-        self._best = float("-inf")
-        self._waited = 0
+        self._patience = Patience(patience, min_gain)
 
     def on_evaluate(self, run: Run) -> None:
         """Compare with the best score so far."""
-        score = run.scores[run.metric]
-        if score > self._best + self.min_gain:
-            self._best, self._waited = score, 0
-        else:
-            self._waited += 1
-            if self._waited >= self.patience:
-                run.stop()
+        if self._patience.over(run.scores[run.metric]):
+            run.stop()

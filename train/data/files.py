@@ -1,10 +1,10 @@
 """A data file's bytes: whether they are the expected ones, and the text that they spell."""
 
 import codecs
-import hashlib
 from pathlib import Path
 
 from contracts.errors import CheckpointError
+from model_store.hashing import sha256_of
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 LOOKED_AT_BYTES = 4096
@@ -43,8 +43,7 @@ def check_sha256(path: Path, expected: str) -> None:
     Raises:
         CheckpointError: the hash differs; the sentence names both.
     """
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(path)
     if found != expected.lower():
         raise CheckpointError(
             f"{path} is not the file that the recipe names: its sha256 is {found}, "
