@@ -48,7 +48,7 @@ def export(
     from model_store.sources import open_source
     from model_store.store import Store
     from train.export import add_artifact
-    from train.recipe import data_settings
+    from train.recipe_file import data_settings
 
     settings = data_settings(columns or ())
     home = Store(store)

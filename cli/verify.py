@@ -61,7 +61,7 @@ def held_out(
         CheckpointError: the data or a setting cannot be used.
     """
     from train.labelled import read_held_out
-    from train.recipe import data_settings, gate_settings
+    from train.recipe_file import data_settings, gate_settings
 
     version = store.resolve(model)
     limits = gate_settings([one for one in settings if one.startswith("gates.")])

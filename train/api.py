@@ -24,7 +24,8 @@ from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from model_store.store import PRODUCTION, Store
 from model_store.version import ModelVersion
-from train.recipe import Recipe, explain
+from train.recipe import Recipe
+from train.recipe_file import explain
 from train.tasks import training_task
 from train.tasks.base import Scores, TrainTask
 
@@ -107,7 +108,9 @@ class Training:
         Raises:
             CheckpointError: data, base model or export are not usable.
         """
-        from train.run import Clock, judges, make, read_examples
+        from train.clock import Clock
+        from train.examples import judges, read_examples
+        from train.run import make
 
         given = {"train": data, "dev": dev, "test": test}
         with tempfile.TemporaryDirectory() as name:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from model_store.store import Store
-from train.recipe import load_recipe
+from train.recipe_file import load_recipe
 
 
 def train(

@@ -36,7 +36,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     Raises:
         CheckpointError: data or base model are not usable.
     """
-    from train.run import read_examples
+    from train.examples import read_examples
 
     job = training_task(recipe)
     examples = read_examples(recipe, job)

@@ -14,8 +14,9 @@ from cli.main import app
 from model_store.store import Store
 from tests.deploy.dockerfile import ROOT
 from tests.train.runs import WRITERS, tiny_base
-from train.recipe import Recipe, load_recipe
-from train.run import read_examples
+from train.examples import read_examples
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 from train.starter import epochs_for
 from train.tasks import training_task
 

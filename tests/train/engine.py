@@ -11,9 +11,10 @@ from model_store.derive import derive_manifest
 from tests.train.runs import WRITERS, write_recipe
 from train.base_model import load_model, save_model, save_tokenizer, seed_everything
 from train.callbacks import Callback
+from train.examples import read_examples
 from train.fit import Fitted, fit
-from train.recipe import Recipe, load_recipe
-from train.run import read_examples
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 from train.tasks import training_task
 
 

@@ -10,7 +10,7 @@ from contracts.tasks import Task
 from model_store.store import Store
 from model_store.version import ModelVersion
 from tests.models import tiny_checkpoint
-from train.recipe import load_recipe
+from train.recipe_file import load_recipe
 from train.run import train
 
 PLACES = ("Paris", "Berlin", "Hamburg", "Honolulu", "Chicago", "Hawaii")

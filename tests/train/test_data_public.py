@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from contracts.errors import CheckpointError
-from train.recipe import Recipe, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "examples" / "public").glob("*.toml"))

@@ -12,8 +12,9 @@ from contracts.errors import CheckpointError
 from tests.train.runs import run, write_classification, write_recipe
 from tests.train.test_data import job, write
 from train.data.files import read_text
-from train.recipe import Recipe, load_recipe
-from train.run import read_examples
+from train.examples import read_examples
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 from train.tasks import training_task
 
 HEAD = '[model]\nname = "m"\ntask = "classification"\nbase = "base"\n[data]\n'

@@ -8,7 +8,8 @@ import torch
 
 from contracts.errors import CheckpointError
 from tests.train.engine import fit_tiny
-from train.recipe import Optim, load_recipe
+from train.recipe import Optim
+from train.recipe_file import load_recipe
 
 
 @pytest.mark.parametrize(

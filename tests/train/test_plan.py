@@ -8,7 +8,7 @@ from transformers import BertConfig
 
 from tests.train.runs import WRITERS, run, write_recipe
 from train.plan import BYTES_PER_WEIGHT, activation_bytes, plan
-from train.recipe import load_recipe
+from train.recipe_file import load_recipe
 
 
 @pytest.mark.parametrize("task", ["classification", "qa"])

@@ -16,7 +16,7 @@ from tests.train.damage import changed_copy, turn_round
 from tests.train.runs import run, write_classification, write_recipe
 from train.labelled import read_held_out
 from train.promote import Decision, promote, score_of
-from train.recipe import load_recipe
+from train.recipe_file import load_recipe
 from train.run import train
 
 NO_ONNX = ("artifacts.onnx_fp32=false", "artifacts.onnx_int8=false")

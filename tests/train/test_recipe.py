@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import CheckpointError
-from train.recipe import Recipe, data_settings, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import data_settings, load_recipe
 
 GOOD = '[model]\nname = "m"\ntask = "classification"\n[data]\ntrain = "a.csv"\n'
 

@@ -40,7 +40,7 @@ def test_equal_texts_and_seeds_give_equal_checkpoints(tmp_path: Path) -> None:
 
 
 def test_another_base_is_left_as_it_is(tmp_path: Path) -> None:
-    from train.recipe import load_recipe
+    from train.recipe_file import load_recipe
 
     model = load_recipe(write_recipe(tmp_path)).model
     assert model.base == SCRATCH

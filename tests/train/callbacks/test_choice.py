@@ -8,7 +8,8 @@ import pytest
 from contracts.errors import CheckpointError
 from tests.train.runs import write_classification, write_recipe
 from train.callbacks.choice import BUILT_IN, CallbackChoice, make_callbacks
-from train.recipe import Recipe, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 
 
 def load(folder: Path, entry: str) -> Recipe:
