@@ -1,5 +1,12 @@
-"""Other people's pages for losses and scores. Each package is an extra of the project."""
+"""Other people's pages for losses and scores. Each package is an extra of the project.
 
+Each training is a run of its own there, also after one that broke off in the same process, and
+where the user has a run open: nothing is kept in the packages' global state.
+"""
+
+import os
+import time
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +31,7 @@ class Tracker(Callback):
 
 
 class TensorBoard(Tracker):
-    """Event files for ``tensorboard --logdir FOLDER``."""
+    """Event files for ``tensorboard --logdir FOLDER``: in it, a folder per run."""
 
     requires = "tensorboard"
 
@@ -33,10 +40,18 @@ class TensorBoard(Tracker):
         self._writer: Any = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Open the file."""
+        """Open the file, in ``NAME-1`` or what comes after the runs that are there."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(self.folder))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            mine = self.folder / f"{run.name}-{number}"
+            try:
+                mine.mkdir()
+            except FileExistsError:
+                continue
+            self._writer = SummaryWriter(str(mine))
+            return
 
     def send(self, values: dict[str, float], step: int) -> None:
         """Scalars."""
@@ -74,6 +89,7 @@ class WeightsAndBiases(Tracker):
             name=run.name,
             dir=None if self.folder is None else str(self.folder),
             mode=self.mode,
+            reinit="create_new",
         )
 
     def send(self, values: dict[str, float], step: int) -> None:
@@ -92,24 +108,40 @@ class MLflow(Tracker):
 
     def __init__(self, *, uri: str | None = None, experiment: str = "tuneserve") -> None:
         self.uri, self.experiment = uri, experiment
+        self._client: Any = None
+        self._run_id = ""
 
     def on_train_begin(self, run: Run) -> None:
         """Open the run."""
-        import mlflow
+        # MLflow tells its makers how it is used; nobody asked for that who names a file.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
 
-        if self.uri is not None:
-            mlflow.set_tracking_uri(self.uri)
-        mlflow.set_experiment(self.experiment)
-        mlflow.start_run(run_name=run.name)
+        self._client = MlflowClient(self.uri)
+        made = self._client.create_run(self._experiment_id(), run_name=run.name)
+        self._run_id = made.info.run_id
 
     def send(self, values: dict[str, float], step: int) -> None:
         """Metrics."""
-        import mlflow
+        from mlflow.entities import Metric
 
-        mlflow.log_metrics(values, step=step)
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        self._client.log_batch(self._run_id, metrics=metrics)
 
     def on_train_end(self, run: Run) -> None:
         """Close the run."""
-        import mlflow
+        self._client.set_terminated(self._run_id)
 
-        mlflow.end_run()
+    def _experiment_id(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(self.experiment))
+            except MlflowException:  # another run made it in between
+                found = self._client.get_experiment_by_name(self.experiment)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
