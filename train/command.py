@@ -37,6 +37,9 @@ def train(
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same recipe.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Progress as JSON lines on standard output.")
+    ] = False,
 ) -> None:
     """Fine-tune, compress, verify and publish one model per recipe."""
     # All recipes are checked before the first one takes its minutes.
@@ -50,8 +53,16 @@ def train(
     from train.jobs import train_all
 
     command = shlex.join(["tuneserve", *sys.argv[1:]])
-    console = Console(stderr=True, quiet=quiet or not is_first())
+    console = Console(stderr=True, quiet=quiet or as_json or not is_first())
     for version in train_all(
-        loaded, Store(store), command=command, console=console, jobs=jobs, resume=resume
+        loaded,
+        Store(store),
+        command=command,
+        console=console,
+        jobs=jobs,
+        events=as_json and is_first(),
+        resume=resume,
     ):
+        if as_json:
+            continue  # its last event says the same
         typer.echo(f"{version.id} {version.folder}")

@@ -27,6 +27,7 @@ def train_all(
     command: str,
     console: Console,
     jobs: int,
+    events: bool = False,
     resume: bool = False,
 ) -> Iterator[ModelVersion]:
     """Train every recipe, at most ``jobs`` at a time; yields each version when it is published.
@@ -43,7 +44,9 @@ def train_all(
         from train.run import train
 
         for recipe in recipes:
-            version = train(recipe, store, command=command, console=console, resume=resume)
+            version = train(
+                recipe, store, command=command, console=console, events=events, resume=resume
+            )
             if version is not None:
                 yield version
         return
@@ -55,7 +58,7 @@ def train_all(
         jobs, mp.get_context("spawn"), initializer=_take_share, initargs=(turns, jobs)
     ) as pool:
         running = [
-            pool.submit(_train_one, recipe, store.root, command, console.quiet, resume)
+            pool.submit(_train_one, recipe, store.root, command, console.quiet, events, resume)
             for recipe in recipes
         ]
         try:
@@ -72,13 +75,15 @@ def train_all(
 
 
 def _train_one(
-    recipe: Recipe, store: Path, command: str, quiet: bool, resume: bool
+    recipe: Recipe, store: Path, command: str, quiet: bool, events: bool, resume: bool
 ) -> ModelVersion | None:
     """The child: lines instead of bars, since several share the terminal."""
     from train.run import train
 
     console = Console(stderr=True, quiet=quiet, force_terminal=False)
-    return train(recipe, Store(store), command=command, console=console, resume=resume)
+    return train(
+        recipe, Store(store), command=command, console=console, events=events, resume=resume
+    )
 
 
 def _take_share(turns: "mp.Queue[int]", jobs: int) -> None:

@@ -62,7 +62,13 @@ class Learnt:
 
 
 def train(
-    recipe: Recipe, store: Store, *, command: str, console: Console, resume: bool = False
+    recipe: Recipe,
+    store: Store,
+    *,
+    command: str,
+    console: Console,
+    events: bool = False,
+    resume: bool = False,
 ) -> ModelVersion | None:
     """Make a new version of a model and point its alias to it.
 
@@ -74,6 +80,7 @@ def train(
         store: where the version goes.
         command: how it was called, for the report.
         console: for progress, on standard error; may be a quiet one.
+        events: progress as JSON lines on standard output too, see ``Clock.tell``.
         resume: go on with an interrupted run of the same recipe, if there is one.
 
     Returns:
@@ -83,12 +90,13 @@ def train(
         CheckpointError: data, base model or export are not usable, or the model is no better than
             a constant answer; nothing is published then.
     """
-    clock = Clock(console, recipe.model.name)
+    clock = Clock(console, recipe.model.name, events)
     job = training_task(recipe)
     with clock.phase("data"):
         examples = read_examples(recipe, job)
     for name, count in examples.notes.items():
         console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
+    clock.tell("data", examples=examples.counts, notes=examples.notes)
     with run_folder(store.root, recipe, resume=resume, console=console) as work:
         if not is_first():
             with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
@@ -104,6 +112,13 @@ def train(
             store, recipe, build, job=job, held_out=judges(recipe, examples), console=console
         )
     console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
+    clock.tell(
+        "published",
+        version=version.version,
+        folder=version.folder,
+        aliases=version.aliases,
+        scores=version.manifest.scores,
+    )
     return version
 
 
@@ -182,12 +197,13 @@ def learn(
         rows = job.rows(examples.train, reader)
         card = describe(job, examples.train, reader.tokenizer)
     with clock.phase("imports"):
+        from train.callbacks.events import Events
         from train.callbacks.progress import ProgressBar
         from train.fit import fit
     with clock.phase("fit", spinner=False):
-        bar = ProgressBar(clock.console, recipe.model.name, job.metric)
+        seen = [ProgressBar(clock.console, recipe.model.name, job.metric), Events(clock.tell)]
         fitted = fit(
-            recipe, job, model, handler, rows, examples.dev, [bar], work=work, resume=resume
+            recipe, job, model, handler, rows, examples.dev, seen, work=work, resume=resume
         )
         save_model(model, folder)
         part_ways()

@@ -106,3 +106,22 @@ def test_errors_are_one_sentence(store: Path, tmp_path: Path) -> None:
         assert done.exit_code == 2, done.output
         assert reason in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_program_reads_progress_as_json_lines(store: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, "classification", write_classification(tmp_path), epochs=2)
+    plain = ("--set", "artifacts.onnx_fp32=false", "--set", "artifacts.onnx_int8=false")
+    done = run("train", recipe, *plain, "--json")
+    assert done.exit_code == 0, done.output
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [one["event"] for one in events]
+    assert kinds[:2] == ["phase", "data"]
+    assert kinds[-1] == "published"
+    assert kinds.count("evaluation") == 2
+    losses = [one for one in events if one["event"] == "loss"]
+    assert [one["step"] for one in losses] == list(range(1, losses[0]["steps"] + 1))
+    assert all(one["loss"] > 0 and one["lr"] >= 0 for one in losses)
+    assert {one["model"] for one in events} == {"tiny"}
+    assert events[-1]["version"] == 1
+    assert events[-1]["aliases"] == ["production"]
+    assert "accuracy" in events[-1]["scores"]
