@@ -75,3 +75,7 @@ def export(
     for one in measured[1:]:
         state = "verified" if one.verified else f"not verified: {' '.join(one.reasons)}"
         typer.echo(f"{one.artifact.precision}: agreement {one.agreement:.4f}, {state}")
+        if one.artifact.float_parts:
+            typer.echo(f"in float: {', '.join(one.artifact.float_parts)}")
+        for tried in one.tried:
+            typer.echo(f"tried: {tried}")

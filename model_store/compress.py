@@ -64,7 +64,7 @@ def quantize_static(
     # Shapes that the exporter noted go stale when nodes are put between.
     del model.graph.value_info[:]
     names = {each.name for each in model.graph.input}
-    items = list(itertools.islice(_single_rows(calibration, names), rows))
+    items = list(itertools.islice(single_rows(calibration, names), rows))
     if not items:
         raise CheckpointError(f"{onnx_fp32} cannot be calibrated without a single text.")
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,13 @@ def quantize_static(
     return destination
 
 
-def _single_rows(calibration: Iterable[Tensors], names: set[str]) -> Iterator[Tensors]:
-    """Each row alone, without its padding, so that padding has no part in the ranges."""
+def single_rows(calibration: Iterable[Tensors], names: set[str]) -> Iterator[Tensors]:
+    """Each row alone, without its padding, so that padding has no part in the ranges.
+
+    Args:
+        calibration: inputs of any number of rows each.
+        names: of the inputs that are kept.
+    """
     for inputs in calibration:
         for index, mask in enumerate(inputs["attention_mask"]):
             length = min(int(mask.sum()), CALIBRATION_TOKENS)

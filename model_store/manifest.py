@@ -47,6 +47,11 @@ class Artifact(BaseModel):
         default={},
         description="Measured on held-out data: the task's scores, agreement with fp32 torch.",
     )
+    float_parts: list[str] = Field(
+        default=[],
+        description="Of int8: encoder layers and other parts that stay in float, because the gate "
+        "refused the artifact without them; the most sensitive first.",
+    )
     verified: bool = Field(
         default=False, description="Inside the accuracy gate: `auto` may choose it."
     )

@@ -7,9 +7,18 @@ from contracts.errors import CheckpointError
 from handlers.base import Handler
 from model_store.manifest import Artifact, Manifest
 from model_store.version import ModelVersion
-from train.artifacts import ONNX_FP32, ONNX_INT8, TORCH, compress_int8, export_fp32, sample
+from train.artifacts import (
+    ONNX_FP32,
+    ONNX_INT8,
+    TORCH,
+    calibration_rows,
+    compress_int8,
+    export_fp32,
+    sample,
+)
 from train.clock import Clock
 from train.examples import Examples, measured_dev
+from train.float_parts import keep_in_float
 from train.measure import unusable
 from train.recipe import Recipe
 from train.tasks.base import TrainTask
@@ -43,19 +52,26 @@ def make_artifacts(
         dev = measured_dev(recipe, examples)
         baseline = constant_answers(job, examples.train, dev)
         exam = Exam(draft, job, recipe.gates, dev, examples.test, baseline=baseline)
-        measured = [exam.measure(one) for one in made] + failed
+        measured = [exam.measure(one) for one in made]
     if not measured[0].verified:
         raise CheckpointError(
             f"{recipe.model.name} is not published: {' '.join(measured[0].reasons)}"
         )
+    if ONNX_INT8 in made and exam.lost(measured[-1]):
+        with clock.phase("float parts"):
+            rows = calibration_rows(handler, _typical(recipe, job, examples))
+            measured[-1] = keep_in_float(exam, measured[-1], folder / ONNX_FP32.path, rows)
+    if not recipe.artifacts.onnx_fp32:
+        (folder / ONNX_FP32.path).unlink(missing_ok=True)
+    measured += failed
     for one in measured:
+        if one.tried:
+            _tell(clock, one, f"was tried: {' '.join(one.tried)}")
+        if one.artifact.float_parts:
+            _tell(clock, one, f"keeps {', '.join(one.artifact.float_parts)} in float")
         if not one.verified:
             (folder / one.artifact.path).unlink(missing_ok=True)
-            clock.console.print(
-                f"{recipe.model.name}: {one.artifact.format} {one.artifact.precision} is left out: "
-                f"{' '.join(one.reasons)}",
-                highlight=False,
-            )
+            _tell(clock, one, f"is left out: {' '.join(one.reasons)}")
     return measured
 
 
@@ -84,7 +100,7 @@ def _make(
     if wish.onnx_fp32:
         made.append(ONNX_FP32)
     if wish.onnx_int8:
-        typical = job.items(sample(examples.train, wish.calibration_items, recipe.seed))
+        typical = _typical(recipe, job, examples)
         fp32 = folder / ONNX_FP32.path
         try:
             with clock.phase("compress"):
@@ -92,6 +108,14 @@ def _make(
             made.append(ONNX_INT8)
         except CheckpointError as error:
             failed.append(unusable(folder, ONNX_INT8, error))
-        if not wish.onnx_fp32:
-            fp32.unlink()
     return made, failed
+
+
+def _typical(recipe: Recipe, job: TrainTask, examples: Examples) -> list[Any]:
+    """The items that int8 is calibrated with."""
+    return job.items(sample(examples.train, recipe.artifacts.calibration_items, recipe.seed))
+
+
+def _tell(clock: Clock, one: Measured, text: str) -> None:
+    kind = f"{one.artifact.format} {one.artifact.precision}"
+    clock.console.print(f"{clock.name}: {kind} {text}", highlight=False)

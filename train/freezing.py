@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from contracts.errors import CheckpointError
+from model_store.mixed import LAYER
 
-LAYER = re.compile(r"(?:^|\.)(?:layer|layers|albert_layer_groups)\.(\d+)\.")
-"""A layer's number in a parameter's name: BERT and its kin, DistilBERT, ModernBERT, ALBERT."""
 RANGE = re.compile(r"encoder(?:\.(\d+)(?:-(\d+))?)?")
 
 

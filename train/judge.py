@@ -36,6 +36,22 @@ def judge(
     reasons = judge_company(measured)
     if measured is reference:
         return reasons
+    reasons += judge_losses(measured, reference, metric, task, gates)
+    if (
+        measured.artifact.precision != "fp32"
+        and measured.bytes >= reference.bytes
+        and measured.items_per_s <= reference.items_per_s
+        and measured.p50_ms >= reference.p50_ms
+    ):
+        reasons.append("It is neither smaller than fp32 nor faster, alone or in a batch.")
+    return reasons
+
+
+def judge_losses(
+    measured: Measured, reference: Measured, metric: str, task: Task, gates: Gates
+) -> list[str]:
+    """What rounding costs: score, and labels; arguments as for ``judge``."""
+    reasons = []
     loss = (reference.dev[metric] - measured.dev[metric]) / POINT
     if not loss <= gates.max_score_loss + SLACK:
         reasons.append(
@@ -47,13 +63,6 @@ def judge(
         reasons.append(
             f"{flips:.2f}% of labels differ from fp32, and {gates.max_label_flips:g}% are allowed."
         )
-    if (
-        measured.artifact.precision != "fp32"
-        and measured.bytes >= reference.bytes
-        and measured.items_per_s <= reference.items_per_s
-        and measured.p50_ms >= reference.p50_ms
-    ):
-        reasons.append("It is neither smaller than fp32 nor faster, alone or in a batch.")
     return reasons
 
 

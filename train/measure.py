@@ -45,6 +45,8 @@ class Measured:
         bytes: of the loaded artifact.
         items_per_s: dev items, tokenisation included, in batches.
         reasons: why it is outside the gate; empty: verified.
+        tried: what was measured before and found outside the gate, a sentence each: the same
+            artifact with other parts in float.
         batchable: False for dynamic int8.
         company: items alone against the same in a batch.
         calibration: classification only.
@@ -63,6 +65,7 @@ class Measured:
     bytes: int
     items_per_s: float
     reasons: list[str] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
     batchable: bool = True
     company: Company | None = None
     calibration: Calibration | None = None
@@ -108,6 +111,8 @@ class Measured:
             "calibration": _plain(self.calibration),
             "verified": self.verified,
             "reasons": self.reasons,
+            "float_parts": self.artifact.float_parts,
+            "tried": self.tried,
         }
         if not self.answered:
             found |= dict.fromkeys(UNKNOWN_WITHOUT_ANSWERS)
@@ -124,8 +129,12 @@ def unusable(folder: Path, artifact: Artifact, error: CheckpointError) -> Measur
     """
     path = folder / artifact.path
     size = path.stat().st_size if path.is_file() else 0
-    reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}/", "")
-    return Measured(artifact, {}, {}, 0.0, size, 0.0, reasons=[reason])
+    return Measured(artifact, {}, {}, 0.0, size, 0.0, reasons=[told(folder, error)])
+
+
+def told(folder: Path, error: CheckpointError) -> str:
+    """What an error says, without the place of the version's folder on this machine."""
+    return str(error).replace(f"{folder}: ", "").replace(f"{folder}/", "")
 
 
 def measure_one(

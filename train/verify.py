@@ -8,7 +8,7 @@ from contracts.errors import CheckpointError
 from model_store.hashing import verify_file, verify_hashes
 from model_store.manifest import Artifact
 from model_store.version import ModelVersion
-from train.judge import failures, judge, judge_gain
+from train.judge import failures, judge, judge_gain, judge_losses
 from train.measure import Measured, measure_one, unusable
 from train.recipe import Gates
 from train.tasks.base import TrainTask
@@ -150,6 +150,14 @@ class Exam:
         except CheckpointError as error:
             return unusable(self.version.folder, artifact, error)
         return self._judged(measured, answers)
+
+    def lost(self, measured: Measured) -> bool:
+        """Whether score or labels are all that keeps an artifact outside the gate."""
+        if self.reference is None or not measured.answered:
+            return False
+        job = self.job
+        losses = judge_losses(measured, self.reference, job.metric, job.task, self.gates)
+        return bool(measured.reasons) and set(measured.reasons) <= set(losses)
 
     def _first(self, artifact: Artifact) -> Measured:
         measured, answers = measure_one(self.version, artifact, self.job, self.dev, self.test)

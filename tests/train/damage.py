@@ -65,3 +65,28 @@ def turn_round(folder: Path) -> None:
 def truncate(path: Path) -> None:
     """Cut a file in half, as a full disk does."""
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def hostile_to_int8(folder: Path, layer: int, factor: float = 2.0**12) -> None:
+    """Give one layer of a BERT checkpoint a few huge weights, which leave the others no bits.
+
+    Its queries are sharpened, so that it matters where they look. Then one channel of each head is
+    multiplied in the queries and divided in the keys, which changes nothing in fp32 (a power of
+    two does not round), while int8 sees this channel alone in the one and all but it in the other.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    heads, channels = 2, 16
+    for name, by in (("query", factor), ("key", 1 / factor)):
+        scale = np.ones((heads, channels), dtype=np.float32)
+        scale[:, 0] = by
+        scale *= 4.0 if name == "query" else 1.0
+        for kind in ("weight", "bias"):
+            (full,) = (
+                one for one in tensors if f"layer.{layer}.attention.self.{name}.{kind}" in one
+            )
+            array = tensors[full]
+            tensors[full] = array * scale.reshape(-1, *[1] * (array.ndim - 1))
+    save_file(tensors, path, metadata={"format": "pt"})

@@ -56,7 +56,7 @@ def markdown(content: dict[str, Any]) -> str:
                     _number(one["agreement"], 4),
                     f"{one['bytes'] / 2**20:.1f}",
                     _number(one["items_per_s"], 0),
-                    "yes" if one["verified"] else "no: " + " ".join(one["reasons"]),
+                    _verdict(one),
                 ]
                 for one in content["artifacts"]
             ],
@@ -87,6 +87,13 @@ def _curves(curves: list[dict[str, float]]) -> list[str]:
     return _table(
         names, [[f"{one[name]:.4g}" if name in one else "" for name in names] for one in curves]
     )
+
+
+def _verdict(one: dict[str, Any]) -> str:
+    """Whether an artifact is inside the gate, what it took, and what did not do."""
+    floats = f", with {', '.join(one['float_parts'])} in float" if one["float_parts"] else ""
+    verdict = f"yes{floats}" if one["verified"] else "no: " + " ".join(one["reasons"])
+    return f"{verdict}{'; tried: ' if one['tried'] else ''}{' '.join(one['tried'])}"
 
 
 def _number(value: float | None, places: int) -> str:
