@@ -135,7 +135,9 @@ BAD: list[tuple[str, str, str | bytes, str]] = [
     ("qa", "a.json", squad(is_impossible=True), 'line 18, .*"is_impossible" and an answer'),
     ("qa", "a.json", squad(question=" "), "line 18, .*must not be empty"),
     ("qa", "a.json", squad()[:-9], "line 2.: not JSON"),
-    ("qa", "a.json", "[" * 100_000, "line 1: not JSON"),
+    ("qa", "a.json", "[" * 100_000, "line 1: not JSON: .* too deeply"),
+    ("qa", "a.json", squad(text="\ud83d\ude00, \ude00\ud83d"), "line 25: .*half of a character"),
+    ("qa", "a.json", squad().replace('"answers"', '"question"'), ": not JSON: the key .* twice"),
     # Summaries.
     ("summary", "a.jsonl", lines(MARKED, {**MARKED, "labels": [1]}), "line 2: .*one 0 or 1"),
     ("summary", "a.jsonl", lines(MARKED, {"sentences": [], "labels": []}), "line 2: .*empty"),
@@ -155,7 +157,7 @@ def test_bad_data_in_any_part_are_refused_with_file_line_and_reason_and_nothing_
 ) -> None:
     path = write(tmp_path, name, content)
     parts = {"train": WRITERS[task](tmp_path), part: name}
-    refused(tmp_path, task, parts, f"{re.escape(str(path))},? {expected}")
+    refused(tmp_path, task, parts, f"{re.escape(str(path))},? ?{expected}")
 
 
 def refused(folder: Path, task: str, parts: dict[str, str], expected: str, model: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from model_store.hashing import sha256_of
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 """The first two begin UTF-32 as well, but for its big-endian form."""
+
+
+LONE_SURROGATE = re.compile(
+    r"\\u(?:d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f][0-9a-f]{2})", re.IGNORECASE
+)
+"""In JSON, half of a character that takes two escapes."""
 
 
 def read_text(path: Path) -> str:
@@ -47,29 +54,31 @@ def parse_json(text: str) -> Any:
     """A JSON value, of which every string can be written as UTF-8 and no key stands twice.
 
     Raises:
-        BadJson: it is not; with the line in ``text`` and a reason.
+        BadJson: it is not; with the line in ``text``, where it is known, and a reason.
     """
+    line = None if "\n" in text.strip() else 1
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise BadJson(error.lineno, error.msg) from None
     except RecursionError:
-        raise BadJson(1, "it is nested too deeply") from None
+        raise BadJson(line, "it is nested too deeply") from None
     except ValueError as error:  # a key that stands twice, a number of thousands of digits
-        raise BadJson(1, str(error).partition(";")[0]) from None
+        raise BadJson(line, str(error).partition(";")[0]) from None
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            half = error.object[error.start]
-            raise BadJson(1, f"\\u{ord(half):04x} is half of a character") from None
+            half = LONE_SURROGATE.search(text)
+            line = text.count("\n", 0, half.start()) + 1 if half else line
+            raise BadJson(line, f"{error.object[error.start]!a} is half of a character") from None
     return value
 
 
 class BadJson(ValueError):
-    """What is wrong, and in which line, counted from 1."""
+    """What is wrong, and in which line, counted from 1, or None."""
 
-    def __init__(self, line: int, reason: str) -> None:
+    def __init__(self, line: int | None, reason: str) -> None:
         super().__init__(line, reason)
         self.line, self.reason = line, reason
 

@@ -32,7 +32,8 @@ def read_squad(path: Path) -> Iterator[SquadQuestion]:
     try:
         content = parse_json(text)
     except BadJson as error:
-        raise CheckpointError(f"{path}, line {error.line}: not JSON: {error.reason}.") from None
+        place = f"{path}, line {error.line}" if error.line else str(path)
+        raise CheckpointError(f"{place}: not JSON: {error.reason}.") from None
     documents = content.get("data") if isinstance(content, dict) else None
     if not isinstance(documents, list):
         raise CheckpointError(f'{path}: SQuAD files have a list "data" at the top.')
