@@ -78,7 +78,7 @@ def show(found: "Verification") -> None:
     table = Table(found.version.id, *heads, box=None)
     rows = [_column(one, found.metric) for one in found.measured]
     for name in rows[0]:
-        table.add_row(name, *(row[name] for row in rows))
+        table.add_row(name, *(row.get(name, "") for row in rows))
     console = Console()
     console.print(table)
     console.print(
@@ -90,6 +90,8 @@ def show(found: "Verification") -> None:
 
 
 def _column(one: "Measured", metric: str) -> dict[str, str]:
+    if not one.answered:
+        return {"MB": f"{one.bytes / 1e6:.1f}", "gate": "outside"}
     calibration, company, memory = one.calibration, one.company, one.memory_bytes
     return {
         **{name: f"{value:.4f}" for name, value in one.dev.items()},

@@ -175,8 +175,12 @@ def _check(path: Path, inputs: Tensors) -> None:
     from model_store.backends.onnxruntime import open_onnxruntime
 
     backend = open_onnxruntime(path, precision="int8")
-    outputs = backend.run(inputs)
-    backend.close()
+    try:
+        outputs = backend.run(inputs)
+    except Exception as error:  # ONNX Runtime raises classes of its own without a common base
+        raise CheckpointError(f"{path} does not run ({_first_line(error)}).") from error
+    finally:
+        backend.close()
     if not all(np.isfinite(array).all() for array in outputs.values()):
         raise CheckpointError(f"{path} gives numbers that are not finite.")
 

@@ -196,7 +196,13 @@ def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
         inputs = _samples(model, rows, min(tokens, _max_tokens(model)))
         with torch.inference_mode():
             answer = model(**{n: torch.from_numpy(inputs[n]) for n in model_inputs(model)})
-        actual = session.run(inputs)
+        try:
+            actual = session.run(inputs)
+        except Exception as error:  # ONNX Runtime raises classes of its own without a common base
+            raise CheckpointError(
+                f"{folder}: the exported ONNX file does not run ({_reason(error)}); use "
+                "--backend torch."
+            ) from error
         mask = inputs["attention_mask"].astype(bool)
         for name in OUTPUT_NAMES[task]:
             expected, found = answer[name].numpy(), actual[name]

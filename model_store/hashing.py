@@ -1,6 +1,7 @@
 """Hashes of files: made when a version is published, checked when it is loaded."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from contracts.errors import CheckpointError
@@ -43,10 +44,20 @@ def seal(folder: Path, manifest: Manifest, progress: Progress | None) -> Manifes
     return manifest.model_copy(update={"artifacts": artifacts, "files": hashes})
 
 
-def verify_hashes(version: ModelVersion, progress: Progress | None = None) -> None:
+def verify_hashes(
+    version: ModelVersion,
+    progress: Progress | None = None,
+    *,
+    without: Collection[str] = (),
+) -> None:
     """Compare every artifact and every other file of a version with its manifest.
 
     A plain folder has no recorded hashes, so there is nothing to compare.
+
+    Args:
+        version: of the store, or a plain folder.
+        progress: is told how many bytes were read.
+        without: paths in the version's folder that are not looked at.
 
     Raises:
         CheckpointError: a file is missing, unreadable, or not the one that was published.
@@ -56,16 +67,27 @@ def verify_hashes(version: ModelVersion, progress: Progress | None = None) -> No
     expected = {artifact.path: artifact.sha256 for artifact in version.manifest.artifacts}
     expected |= version.manifest.files
     for name, sha256 in expected.items():
-        path = version.folder / name
-        try:
-            actual = sha256_of(path, progress)
-        except OSError as error:
-            raise CheckpointError(
-                f"{version.id}: {path} cannot be read ({error.strerror}); "
-                "publish the version again."
-            ) from error
-        if actual != sha256:
-            raise CheckpointError(
-                f"{version.id}: {path} is not the file that was published (its sha256 differs from "
-                "the manifest's); restore the file or publish the version again."
-            )
+        if name not in without:
+            verify_file(version, name, sha256, progress)
+
+
+def verify_file(
+    version: ModelVersion, name: str, sha256: str, progress: Progress | None = None
+) -> None:
+    """Compare one file of a version with the hash that was recorded.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, or not the one that was published.
+    """
+    path = version.folder / name
+    try:
+        actual = sha256_of(path, progress)
+    except OSError as error:
+        raise CheckpointError(
+            f"{version.id}: {path} cannot be read ({error.strerror}); publish the version again."
+        ) from error
+    if actual != sha256:
+        raise CheckpointError(
+            f"{version.id}: {path} is not the file that was published (its sha256 differs from "
+            "the manifest's); restore the file or publish the version again."
+        )

@@ -110,7 +110,7 @@ class Training:
         """
         from train.clock import Clock
         from train.examples import judges, read_examples
-        from train.run import make
+        from train.run import finish, learn
 
         given = {"train": data, "dev": dev, "test": test}
         with tempfile.TemporaryDirectory() as name:
@@ -128,7 +128,9 @@ class Training:
         self._folder.mkdir()
         clock = Clock(self._console, recipe.model.name)
         self._held_out = judges(recipe, examples)
-        made = make(self._folder, recipe, job, examples, clock, f"{self._command}.fit(...)")
+        command = f"{self._command}.fit(...)"
+        learnt = learn(self._folder, recipe, job, examples, clock)
+        made = finish(learnt, self._folder, recipe, job, examples, clock, command)
         self._made, self._recipe, self._job = made, recipe, job
         self.scores = dict(made.manifest.scores)
         self.report = made.report.as_dict()

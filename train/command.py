@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from model_store.store import Store
+from train.processes import is_first
 from train.recipe_file import load_recipe
 
 
@@ -32,6 +33,9 @@ def train(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="Recipes at a time, sharing the cores.")
     ] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same recipe.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Fine-tune, compress, verify and publish one model per recipe."""
@@ -46,6 +50,8 @@ def train(
     from train.jobs import train_all
 
     command = shlex.join(["tuneserve", *sys.argv[1:]])
-    console = Console(stderr=True, quiet=quiet)
-    for version in train_all(loaded, Store(store), command=command, console=console, jobs=jobs):
+    console = Console(stderr=True, quiet=quiet or not is_first())
+    for version in train_all(
+        loaded, Store(store), command=command, console=console, jobs=jobs, resume=resume
+    ):
         typer.echo(f"{version.id} {version.folder}")

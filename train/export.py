@@ -16,7 +16,7 @@ from train.data.split import split_dev
 from train.labelled import recipe_for
 from train.tasks import training_task
 from train.tasks.base import TrainTask
-from train.verify import Measured, measure
+from train.verify import Exam, Measured
 
 
 def add_artifact(
@@ -43,7 +43,8 @@ def add_artifact(
         none without labels.
 
     Raises:
-        CheckpointError: no torch weights, no calibration data, or the export fails.
+        CheckpointError: no torch weights, no calibration data, or the artifact cannot be made or
+            loaded.
     """
     reference = version.artifact("torch", "fp32")
     if reference is None:
@@ -75,7 +76,10 @@ def add_artifact(
             folder,
             manifest.model_copy(update={"artifacts": [reference, ONNX_INT8]}),
         )
-        measured = measure(draft, [reference, ONNX_INT8], job, recipe.gates, held_out, [])
+        exam = Exam(draft, job, recipe.gates, held_out, [])
+        measured = [exam.measure(reference), exam.measure(ONNX_INT8)]
+        if not measured[-1].answered:
+            raise CheckpointError(" ".join(measured[-1].reasons))
         artifact = ONNX_INT8.model_copy(update={"scores": measured[-1].scores})
         return _with(manifest, artifact, verified=measured[-1].verified), measured
     return _with(manifest, ONNX_INT8, verified=False), measured

@@ -4,9 +4,11 @@ Three things of the Trainer are replaced: batches are grouped by length under a 
 loss is the task's, and evaluation asks the server's own pipeline around the live model.
 """
 
+import hashlib
 import inspect
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from handlers.base import Handler
 from handlers.pipeline import Pipeline
-from train.base_model import quiet_transformers
+from train.base_model import quiet_transformers, seed_everything
 from train.batches import LengthBatches
 from train.callbacks import Callback, Run
 from train.callbacks.choice import make_callbacks
@@ -25,8 +27,10 @@ from train.callbacks.curves import Curves
 from train.callbacks.relay import Relay
 from train.callbacks.stopping import EarlyStopping
 from train.live import LiveBackend
+from train.processes import everyone
 from train.recipe import Recipe
 from train.rows import LabelledRow, collate
+from train.snapshot import Snapshots
 from train.tasks.base import Scores, TrainTask
 from train.trainer import INPUTS, TaskTrainer
 
@@ -57,6 +61,8 @@ def fit(
     dev: Sequence[Any],
     watchers: Sequence[TrainerCallback] = (),
     callbacks: Sequence[Callback] = (),
+    work: Path | None = None,
+    resume: bool = False,
 ) -> Fitted:
     """Train a model in place and leave it with its best weights.
 
@@ -69,6 +75,12 @@ def fit(
         dev: dev examples.
         watchers: callbacks of transformers.
         callbacks: of ours, beside those that the recipe names and after them.
+        work: a folder for snapshots, the same for every process; None: a temporary one, and no
+            snapshots.
+        resume: go on from the snapshot in ``work``, if there is one.
+
+    Raises:
+        CheckpointError: the snapshot is of other rows, or the loss is not a number.
     """
     job.weigh(rows)
     optim, stopping = recipe.optim, recipe.early_stopping
@@ -91,12 +103,18 @@ def fit(
     if stopping.patience is not None:
         own.append(EarlyStopping(patience=stopping.patience, min_gain=stopping.min_gain))
     curves, relay = Curves(), Relay(own)
-    with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
+    with nullcontext(str(work)) if work else _temporary() as folder:
+        snapshots = position = None
+        if work is not None:
+            snapshots = Snapshots(work, recipe.snapshot_every_s, _fingerprint(recipe, model, rows))
+            position = snapshots.find() if resume else None
         trainer = TaskTrainer(
             job=job,
             batches=batches,
             scores=scores,
             smoothing=optim.label_smoothing,
+            snapshots=snapshots,
+            position=position,
             model=model,
             args=_arguments(recipe, job.metric, Path(folder), steps, bf16),
             train_dataset=list(rows),
@@ -109,14 +127,18 @@ def fit(
                 token_types="token_type_ids" in names,
             ),
             # A guard sees a bad loss before the curves do.
-            callbacks=[relay, curves, *watchers],
+            callbacks=[*([snapshots] if snapshots else []), relay, curves, *watchers],
         )
+        if snapshots is not None:
+            snapshots.trainer, snapshots.relay, snapshots.curves = trainer, relay, curves
         trainer.remove_callback(PrinterCallback)
         relay.run = Run(trainer, recipe.model.freeze)
         attention = model.config._attn_implementation
         if not torch.cuda.is_available():
             # On a CPU the backward pass of the fused kernel takes more than twice as long.
             model.set_attn_implementation("eager")
+        if everyone() > 1:  # each draws its own dropout
+            seed_everything(recipe.seed + trainer.args.process_index)
         with quiet_transformers():
             trainer.train()
         model.set_attn_implementation(attention)
@@ -131,6 +153,7 @@ def _arguments(
     return TrainingArguments(
         output_dir=str(folder),
         use_cpu=not torch.cuda.is_available(),
+        ddp_backend="gloo" if everyone() > 1 and not torch.cuda.is_available() else None,
         bf16=bf16,
         seed=recipe.seed,
         num_train_epochs=optim.epochs,
@@ -153,6 +176,20 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+
+
+def _temporary() -> Any:
+    return tempfile.TemporaryDirectory(prefix="tuneserve-")
+
+
+def _fingerprint(recipe: Recipe, model: Any, rows: Sequence[LabelledRow]) -> str:
+    """Of what decides the weights at the end: recipe, weights at the beginning, rows."""
+    found = hashlib.sha256(recipe.fit_sha256.encode())
+    for value in model.state_dict().values():
+        found.update(value.flatten()[:16].float().numpy().tobytes())
+    for one in rows:
+        found.update(repr((one.row.input_ids, one.targets)).encode())
+    return found.hexdigest()
 
 
 def _bf16_is_fast() -> bool:

@@ -16,24 +16,36 @@ from rich.console import Console
 from contracts.errors import CheckpointError
 from model_store.store import Store
 from model_store.version import ModelVersion
+from train.processes import everyone
 from train.recipe import Recipe
 
 
 def train_all(
-    recipes: Sequence[Recipe], store: Store, *, command: str, console: Console, jobs: int
+    recipes: Sequence[Recipe],
+    store: Store,
+    *,
+    command: str,
+    console: Console,
+    jobs: int,
+    resume: bool = False,
 ) -> Iterator[ModelVersion]:
     """Train every recipe, at most ``jobs`` at a time; yields each version when it is published.
 
     When one fails, those that run are finished and published, and the rest is not begun.
 
     Raises:
-        CheckpointError: of the first recipe that failed.
+        CheckpointError: of the first recipe that failed; or several recipes under ``torchrun``,
+            whose processes all help with one.
     """
+    if everyone() > 1 and len(recipes) > 1:
+        raise CheckpointError("torchrun trains one recipe at a time; name one.")
     if jobs == 1 or len(recipes) == 1:
         from train.run import train
 
         for recipe in recipes:
-            yield train(recipe, store, command=command, console=console)
+            version = train(recipe, store, command=command, console=console, resume=resume)
+            if version is not None:
+                yield version
         return
     jobs = min(jobs, len(recipes))
     turns = mp.get_context("spawn").Queue()
@@ -43,12 +55,14 @@ def train_all(
         jobs, mp.get_context("spawn"), initializer=_take_share, initargs=(turns, jobs)
     ) as pool:
         running = [
-            pool.submit(_train_one, recipe, store.root, command, console.quiet)
+            pool.submit(_train_one, recipe, store.root, command, console.quiet, resume)
             for recipe in recipes
         ]
         try:
             for done in as_completed(running):
-                yield done.result()
+                version = done.result()
+                if version is not None:
+                    yield version
         except BrokenProcessPool:
             raise CheckpointError(
                 "A training process was killed, most often for want of memory: use fewer --jobs."
@@ -57,12 +71,14 @@ def train_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _train_one(recipe: Recipe, store: Path, command: str, quiet: bool) -> ModelVersion:
+def _train_one(
+    recipe: Recipe, store: Path, command: str, quiet: bool, resume: bool
+) -> ModelVersion | None:
     """The child: lines instead of bars, since several share the terminal."""
     from train.run import train
 
     console = Console(stderr=True, quiet=quiet, force_terminal=False)
-    return train(recipe, Store(store), command=command, console=console)
+    return train(recipe, Store(store), command=command, console=console, resume=resume)
 
 
 def _take_share(turns: "mp.Queue[int]", jobs: int) -> None:

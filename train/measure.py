@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.errors import CheckpointError
 from handlers.load import load_pipeline
 from handlers.pipeline import Pipeline
 from model_store.backends.base import BackendChoice
@@ -23,6 +24,9 @@ BACKENDS = {"torch": "torch", "onnx": "onnxruntime"}
 LONE_ITEMS = 64
 """Items that are also answered alone, spread over the data: for latency, and against the batch."""
 
+UNKNOWN_WITHOUT_ANSWERS = ("agreement", "items_per_s", "p50_ms", "p99_ms", "load_s")
+"""Numbers that mean nothing where an artifact did not answer."""
+
 STATUS = Path("/proc/self/status")
 PEAK_RESET = Path("/proc/self/clear_refs")
 """Linux only; elsewhere memory is not measured."""
@@ -35,7 +39,7 @@ class Measured:
     Seconds, items per second and memory belong to this machine and moment.
 
     Attributes:
-        dev: scores on the dev set.
+        dev: scores on the dev set; empty: the artifact could not be made or loaded.
         test: scores on the test set; empty without one.
         agreement: share of dev answers that equal the reference's.
         bytes: of the loaded artifact.
@@ -69,6 +73,11 @@ class Measured:
     answers: list[Any] = field(default_factory=list, repr=False)
 
     @property
+    def answered(self) -> bool:
+        """Whether there is anything to compare: False if it could not be made or loaded."""
+        return bool(self.dev)
+
+    @property
     def verified(self) -> bool:
         """Inside the gate."""
         return not self.reasons
@@ -82,8 +91,8 @@ class Measured:
         return scores
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, for reports and programs."""
-        return {
+        """Plain data, for reports and programs; None for what could not be measured."""
+        found = {
             "format": self.artifact.format,
             "precision": self.artifact.precision,
             "bytes": self.bytes,
@@ -100,6 +109,23 @@ class Measured:
             "verified": self.verified,
             "reasons": self.reasons,
         }
+        if not self.answered:
+            found |= dict.fromkeys(UNKNOWN_WITHOUT_ANSWERS)
+        return found
+
+
+def unusable(folder: Path, artifact: Artifact, error: CheckpointError) -> Measured:
+    """What is told of an artifact that cannot be made or loaded: the reason, and its file's size.
+
+    Args:
+        folder: of the version; its place on this machine is left out of the reason.
+        artifact: as it would have been.
+        error: says why.
+    """
+    path = folder / artifact.path
+    size = path.stat().st_size if path.is_file() else 0
+    reason = str(error).replace(f"{folder}: ", "").replace(f"{folder}/", "")
+    return Measured(artifact, {}, {}, 0.0, size, 0.0, reasons=[reason])
 
 
 def measure_one(

@@ -28,6 +28,10 @@ Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
 TagScheme = Literal["io", "iob1", "bio", "bioes"]
 
 
+FIT = ("seed", "model", "data", "optim", "early_stopping", "callbacks")
+"""The parts of a recipe that decide which weights come out."""
+
+
 class Part(BaseModel):
     """A section of the recipe; an unknown key is refused."""
 
@@ -201,6 +205,9 @@ class Recipe(Part):
     """One training run."""
 
     seed: int = 42
+    snapshot_every_s: float = Field(
+        default=60, ge=0, description="What --resume may have to do again, at most."
+    )
     model: Model
     data: Data
     optim: Optim = Optim()
@@ -230,5 +237,14 @@ class Recipe(Part):
     @property
     def sha256(self) -> str:
         """Of ``portable``: two runs with the same hash were asked for the same thing."""
-        text = json.dumps(self.portable(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash(self.portable())
+
+    @property
+    def fit_sha256(self) -> str:
+        """Of what decides the weights: neither artifacts nor gates, publication nor snapshots."""
+        settings = self.portable()
+        return _hash({name: settings[name] for name in FIT})
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,10 @@
 """One run: recipe -> data -> fit -> export -> compress -> verify -> report -> publish."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -22,13 +23,18 @@ from train.card import describe
 from train.clock import Clock
 from train.disk import full_disk_told
 from train.examples import Examples, judges, read_examples
+from train.processes import is_first, part_ways
 from train.promote import promote
 from train.recipe import Recipe
 from train.report import Report, packages
 from train.report.findings import find
+from train.run_folder import run_folder
 from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask
+
+if TYPE_CHECKING:
+    from train.fit import Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,20 @@ class Made:
         return self.manifest.model_copy(update={"recipe_sha256": recipe.sha256})
 
 
-def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> ModelVersion:
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A fine-tuned checkpoint in its folder, and what was seen on the way."""
+
+    manifest: Manifest
+    handler: Handler[Any, Any]
+    fitted: "Fitted"
+    rows: int
+    card: dict[str, Any]
+
+
+def train(
+    recipe: Recipe, store: Store, *, command: str, console: Console, resume: bool = False
+) -> ModelVersion | None:
     """Make a new version of a model and point its alias to it.
 
     ``production`` moves only if the version is not worse than the one it replaces on the test set,
@@ -55,9 +74,10 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
         store: where the version goes.
         command: how it was called, for the report.
         console: for progress, on standard error; may be a quiet one.
+        resume: go on with an interrupted run of the same recipe, if there is one.
 
     Returns:
-        The published version.
+        The published version; None in the processes of ``torchrun`` that only help to train.
 
     Raises:
         CheckpointError: data, base model or export are not usable, or the model is no better than
@@ -69,14 +89,20 @@ def train(recipe: Recipe, store: Store, *, command: str, console: Console) -> Mo
         examples = read_examples(recipe, job)
     for name, count in examples.notes.items():
         console.print(f"{recipe.model.name}: data: {name}: {count}", highlight=False)
-    version = publish(
-        store,
-        recipe,
-        lambda folder: make(folder, recipe, job, examples, clock, command).write(folder, recipe),
-        job=job,
-        held_out=judges(recipe, examples),
-        console=console,
-    )
+    with run_folder(store.root, recipe, resume=resume, console=console) as work:
+        if not is_first():
+            with tempfile.TemporaryDirectory(prefix="tuneserve-") as folder:
+                learn(Path(folder), recipe, job, examples, clock, work=work, resume=resume)
+            return None
+
+        def build(folder: Path) -> Manifest:
+            learnt = learn(folder, recipe, job, examples, clock, work=work, resume=resume)
+            made = finish(learnt, folder, recipe, job, examples, clock, command)
+            return made.write(folder, recipe)
+
+        version = publish(
+            store, recipe, build, job=job, held_out=judges(recipe, examples), console=console
+        )
     console.print(f"{version.id}: published, {', '.join(version.aliases) or 'without an alias'}")
     return version
 
@@ -115,21 +141,29 @@ def publish(
     return version
 
 
-def make(
-    folder: Path, recipe: Recipe, job: TrainTask, examples: Examples, clock: Clock, command: str
-) -> Made:
-    """Fill an empty folder with a checkpoint and its artifacts.
+def learn(
+    folder: Path,
+    recipe: Recipe,
+    job: TrainTask,
+    examples: Examples,
+    clock: Clock,
+    *,
+    work: Path | None = None,
+    resume: bool = False,
+) -> Learnt:
+    """Fill an empty folder with a fine-tuned checkpoint.
 
     Args:
-        folder: of a version; only its report is still to be written, see ``Made.write``.
+        folder: of a version.
         recipe: what to do.
         job: the recipe's task, with its labels settled by ``read_examples``.
         examples: the three parts of the data.
         clock: times the phases, and tells them.
-        command: how it was called, for the report.
+        work: for snapshots, see ``fit``.
+        resume: go on from the last of them.
 
     Raises:
-        CheckpointError: base model or export are not usable, or the model is outside the gate.
+        CheckpointError: the base model is not usable, or the loss is not a number.
     """
     _refuse_temperature(recipe, job)
     texts = (job.text_of(example) for example in examples.train)
@@ -152,10 +186,39 @@ def make(
         from train.fit import fit
     with clock.phase("fit", spinner=False):
         bar = ProgressBar(clock.console, recipe.model.name, job.metric)
-        fitted = fit(recipe, job, model, handler, rows, examples.dev, [bar])
+        fitted = fit(
+            recipe, job, model, handler, rows, examples.dev, [bar], work=work, resume=resume
+        )
         save_model(model, folder)
-        del model
-    measured = make_artifacts(folder, recipe, job, examples, manifest, handler, clock)
+        part_ways()
+    return Learnt(manifest, handler, fitted, len(rows), card)
+
+
+def finish(
+    learnt: Learnt,
+    folder: Path,
+    recipe: Recipe,
+    job: TrainTask,
+    examples: Examples,
+    clock: Clock,
+    command: str,
+) -> Made:
+    """Export, compress and verify a checkpoint.
+
+    Args:
+        learnt: the checkpoint.
+        folder: that holds it; only its report is still to be written, see ``Made.write``.
+        recipe: what to do.
+        job: the recipe's task.
+        examples: the three parts of the data.
+        clock: times the phases, and tells them.
+        command: how it was called, for the report.
+
+    Raises:
+        CheckpointError: the export failed, or the model is outside the gate.
+    """
+    manifest = learnt.manifest
+    measured = make_artifacts(folder, recipe, job, examples, manifest, learnt.handler, clock)
     held_out = judges(recipe, examples)
     with clock.phase("baselines"):
         baselines = {
@@ -171,10 +234,10 @@ def make(
         counts=examples.counts,
         notes=examples.notes,
         labels=job.label_counts(examples.train),
-        rows=len(rows),
-        card=card,
+        rows=learnt.rows,
+        card=learnt.card,
         findings=findings,
-        fitted=fitted,
+        fitted=learnt.fitted,
         measured=measured,
         baselines=baselines,
         seconds=clock.seconds,

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model_store.hashing import verify_hashes
+from contracts.errors import CheckpointError
+from model_store.hashing import verify_file, verify_hashes
 from model_store.manifest import Artifact
 from model_store.version import ModelVersion
 from train.judge import failures, judge, judge_gain
-from train.measure import Measured, measure_one
+from train.measure import Measured, measure_one, unusable
 from train.recipe import Gates
 from train.tasks.base import TrainTask
 
-__all__ = ["Measured", "Verification", "constant_answers", "measure", "verify"]
+__all__ = ["Exam", "Measured", "Verification", "constant_answers", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,16 @@ def verify(version: ModelVersion, job: TrainTask, examples: Sequence[Any]) -> Ve
         examples: all of them are used.
 
     Raises:
-        CheckpointError: an artifact cannot be loaded, or is not the file that was published.
+        CheckpointError: the reference cannot be loaded, or it or a file that all artifacts need is
+            not the one that was published. Another artifact of which that is true is measured as
+            refused.
     """
-    verify_hashes(version)
+    artifacts = in_order(version)
+    verify_hashes(version, without=[one.path for one in artifacts[1:]])
     # The commonest answer of the same data: no training data are at hand, and none can be harder.
     baseline = constant_answers(job, examples, examples)
-    measured = measure(
-        version, in_order(version), job, job.recipe.gates, examples, [], baseline=baseline
-    )
+    exam = Exam(version, job, job.recipe.gates, examples, [], baseline=baseline)
+    measured = [exam.measure(one) for one in artifacts]
     floor = job.score(examples, baseline)[job.metric]
     return Verification(version, job.metric, len(examples), floor, measured)
 
@@ -90,49 +93,79 @@ def in_order(version: ModelVersion) -> list[Artifact]:
     )
 
 
-def measure(
-    version: ModelVersion,
-    artifacts: Sequence[Artifact],
-    job: TrainTask,
-    gates: Gates,
-    dev: Sequence[Any],
-    test: Sequence[Any],
-    *,
-    baseline: Sequence[Any] | None = None,
-) -> list[Measured]:
-    """Measure and judge artifacts of a version; the first is the reference of the others.
+class Exam:
+    """The same questions to one artifact of a version after the other; the first is the reference.
 
     Runtimes are loaded one after the other, since their threads would fight for the cores.
-
-    Args:
-        version: the artifacts'.
-        artifacts: at least one; the first should be fp32.
-        job: of the task; its labels are settled.
-        gates: the limits.
-        dev: held-out examples, at least one.
-        test: more of them, scored only: by the first, and by those that are not fp32.
-        baseline: answers to ``dev`` that need no model, which the reference must beat; default: it
-            need not beat any.
-
-    Raises:
-        CheckpointError: an artifact cannot be loaded.
     """
-    found: list[Measured] = []
-    expected: list[Any] = []
-    for artifact in artifacts:
+
+    def __init__(
+        self,
+        version: ModelVersion,
+        job: TrainTask,
+        gates: Gates,
+        dev: Sequence[Any],
+        test: Sequence[Any],
+        *,
+        baseline: Sequence[Any] | None = None,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            version: the artifacts'.
+            job: of the task; its labels are settled.
+            gates: the limits.
+            dev: held-out examples, at least one.
+            test: more of them, scored only: by the reference, and by those that are not fp32.
+            baseline: answers to ``dev`` that need no model, which the reference must beat; default:
+                it need not beat any.
+        """
+        self.version = version
+        self.job = job
+        self.gates = gates
+        self.dev = dev
+        self.test = test
+        self.baseline = baseline
+        self.reference: Measured | None = None
+        self._expected: list[Any] = []
+
+    def measure(self, artifact: Artifact) -> Measured:
+        """Let an artifact answer, and judge it.
+
+        One that cannot be loaded, or is not the file that was published, is outside the gate.
+
+        Raises:
+            CheckpointError: it is the first, and cannot be loaded.
+        """
+        if self.reference is None:
+            return self._first(artifact)
         # Another fp32 that agrees on dev has the same test scores; they are not worth their time.
-        scored = test if not found or artifact.precision != "fp32" else []
-        measured, answers = measure_one(
-            version, artifact, job, dev, scored, expected if found else None
-        )
-        found.append(measured)
-        if len(found) == 1:
-            expected = answers
-            if baseline is not None:
-                measured.reasons.extend(judge_gain(job, dev, answers, baseline, gates))
-        measured.reasons.extend(judge(measured, found[0], job.metric, job.task, gates))
+        test = self.test if artifact.precision != "fp32" else []
+        try:
+            if artifact.sha256:
+                verify_file(self.version, artifact.path, artifact.sha256)
+            measured, answers = measure_one(
+                self.version, artifact, self.job, self.dev, test, self._expected
+            )
+        except CheckpointError as error:
+            return unusable(self.version.folder, artifact, error)
+        return self._judged(measured, answers)
+
+    def _first(self, artifact: Artifact) -> Measured:
+        measured, answers = measure_one(self.version, artifact, self.job, self.dev, self.test)
+        self.reference, self._expected = measured, answers
+        if self.baseline is not None:
+            measured.reasons.extend(
+                judge_gain(self.job, self.dev, answers, self.baseline, self.gates)
+            )
+        return self._judged(measured, answers)
+
+    def _judged(self, measured: Measured, answers: Sequence[Any]) -> Measured:
+        assert self.reference is not None
+        job = self.job
+        measured.reasons.extend(judge(measured, self.reference, job.metric, job.task, self.gates))
         measured.reasons.extend(failures(answers))
-    return found
+        return measured
 
 
 def constant_answers(job: TrainTask, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:

@@ -9,7 +9,13 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from model_store.store import Store
-from tests.train.damage import changed_copy, noise_weights, quantize_dynamic, turn_round
+from tests.train.damage import (
+    changed_copy,
+    noise_weights,
+    quantize_dynamic,
+    truncate,
+    turn_round,
+)
 from tests.train.runs import run as train
 from tests.train.runs import write_classification, write_recipe
 from train.artifacts import ONNX_FP32, ONNX_INT8
@@ -68,6 +74,10 @@ def shuffled_weights(folder: Path) -> None:
     noise_weights(folder / ONNX_INT8.path)
 
 
+def cut(folder: Path) -> None:
+    truncate(folder / ONNX_INT8.path)
+
+
 def dynamic(folder: Path) -> None:
     quantize_dynamic(folder / ONNX_FP32.path, folder / ONNX_INT8.path)
 
@@ -78,6 +88,7 @@ def dynamic(folder: Path) -> None:
     [
         (shuffled_weights, "onnx int8: accuracy falls by"),
         (dynamic, "onnx int8: It is dynamic int8"),
+        (cut, "onnx int8: onnx/model_int8.onnx cannot be loaded by ONNX Runtime"),
         (turn_round, "which it would replace, has 1.0000"),
     ],
 )
@@ -94,6 +105,36 @@ def test_a_version_outside_the_gate_is_not_promoted(
     assert f"{bad.id} is not production" in done.stderr
     assert reason in done.stderr
     assert store.aliases("tiny") == {"production": 1}
+
+
+def test_an_artifact_that_cannot_be_loaded_is_shown_as_refused(store: Store, trained: Path) -> None:
+    unloadable = changed_copy(store, store.resolve("tiny@1"), cut)
+    replaced = changed_copy(store, store.resolve("tiny@1"))
+    cut(replaced.folder)
+    for bad, reason in (
+        (unloadable, "cannot be loaded by ONNX Runtime"),
+        (replaced, "is not the file that was published"),
+    ):
+        done = run("verify", bad.id, "--data", trained / "train.csv", "--json")
+        assert done.exit_code == 1, done.output
+        found = json.loads(done.stdout)
+        assert [one["verified"] for one in found["artifacts"]] == [True, True, False]
+        assert found["artifacts"][2]["agreement"] is None
+        assert reason in found["artifacts"][2]["reasons"][0]
+        shown = run("verify", bad.id, "--data", trained / "train.csv")
+        assert shown.exit_code == 1
+        assert "outside" in shown.stdout
+        assert f"onnx int8: {found['artifacts'][2]['reasons'][0]}" in " ".join(shown.stdout.split())
+
+
+def test_a_version_whose_reference_is_damaged_cannot_be_verified(
+    store: Store, trained: Path
+) -> None:
+    bad = changed_copy(store, store.resolve("tiny@1"))
+    truncate(bad.folder / "model.safetensors")
+    done = run("verify", bad.id, "--data", trained / "train.csv")
+    assert done.exit_code == 2
+    assert "is not the file that was published" in done.stderr
 
 
 def test_promote_moves_production_and_force_is_on_record(store: Store, trained: Path) -> None:

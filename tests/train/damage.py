@@ -60,3 +60,8 @@ def turn_round(folder: Path) -> None:
         if name.startswith("classifier"):
             tensors[name] = -tensors[name]
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def truncate(path: Path) -> None:
+    """Cut a file in half, as a full disk does."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

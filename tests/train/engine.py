@@ -40,6 +40,8 @@ def fit_tiny(
     task: str = "classification",
     more: str = "",
     callbacks: Sequence[Callback] = (),
+    work: Path | None = None,
+    resume: bool = False,
     **optim: Any,
 ) -> Fit:
     """Fine-tune the tiny BERT; ``more`` is TOML after the data section, for ``[[callbacks]]``."""
@@ -56,5 +58,15 @@ def fit_tiny(
     handler = load_handler(manifest, TextTokenizer.load(made, manifest.max_tokens))
     rows = job.rows(examples.train, handler)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fitted = fit(recipe, job, model, handler, rows, examples.dev, callbacks=callbacks)
+    fitted = fit(
+        recipe,
+        job,
+        model,
+        handler,
+        rows,
+        examples.dev,
+        callbacks=callbacks,
+        work=work,
+        resume=resume,
+    )
     return Fit(recipe, model, before, fitted)

@@ -45,9 +45,11 @@ def write_recipe(folder: Path, task: str, train_file: str, more: str = "", **opt
 
 def run(recipe: Path, store: Path, *overrides: str) -> ModelVersion:
     console = Console(quiet=True)
-    return train(
+    version = train(
         load_recipe(recipe, overrides), Store(store), command="tuneserve train", console=console
     )
+    assert version is not None
+    return version
 
 
 def write_classification(folder: Path) -> str:

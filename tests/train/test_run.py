@@ -14,7 +14,7 @@ from model_store.manifest import Artifact
 from model_store.store import Store
 from model_store.version import ModelVersion
 from tests.train.runs import WRITERS, run, write_classification, write_recipe
-from train import run as run_module
+from train import candidates
 from train.artifacts import ONNX_INT8
 
 INPUTS = {
@@ -114,7 +114,7 @@ def test_an_artifact_outside_the_gate_is_not_published(
         onnx.save(model, folder / ONNX_INT8.path)
         return ONNX_INT8
 
-    monkeypatch.setattr(run_module, "compress_int8", damaged)
+    monkeypatch.setattr(candidates, "compress_int8", damaged)
     recipe = write_recipe(tmp_path, "classification", write_classification(tmp_path), epochs=15)
     version = run(recipe, tmp_path / "store")
 

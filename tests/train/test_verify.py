@@ -20,7 +20,7 @@ from model_store.version import ModelVersion
 from tests.models import tiny_checkpoint
 from tests.train.damage import noise_weights, quantize_dynamic
 from tests.train.runs import WRITERS, run, write_classification, write_recipe
-from train import run as run_module
+from train import candidates
 from train.artifacts import ONNX_INT8, TORCH, compress_int8
 from train.calibration import FLATTEST, SHARPEST, calibration_error, fit_temperature
 from train.invariance import Company, difference
@@ -190,7 +190,7 @@ def test_a_bad_int8_artifact_is_left_out_with_its_reason(
             quantize_dynamic(onnx_fp32, folder / made.path)
         return made
 
-    monkeypatch.setattr(run_module, "compress_int8", bad)
+    monkeypatch.setattr(candidates, "compress_int8", bad)
     recipe = write_recipe(tmp_path, "classification", write_classification(tmp_path), epochs=15)
     version = run(recipe, tmp_path / "store", GATE, "data.dev_share=0.4")
     assert version.artifact("onnx", "int8") is None

@@ -16,6 +16,8 @@ class Checkpoints(Callback):
     Each is a Hugging Face folder without a tokenizer; a folder is whole or not there.
     """
 
+    everywhere = False
+
     def __init__(
         self, *, folder: Path, keep: Annotated[int, Field(ge=0)] = 3, best: bool = True
     ) -> None:
@@ -34,7 +36,7 @@ class Checkpoints(Callback):
             self._write(run, path)
             self._kept.append(path)
             while len(self._kept) > self.keep:
-                shutil.rmtree(self._kept.pop(0))
+                shutil.rmtree(self._kept.pop(0), ignore_errors=True)
 
     def _write(self, run: Run, path: Path) -> None:
         draft = path.with_name(f".{path.name}")

@@ -9,16 +9,22 @@ from contracts.errors import CheckpointError
 
 
 class Curves(TrainerCallback):  # type: ignore[misc]
-    """Loss and dev scores per epoch."""
+    """Loss and dev scores per epoch; the clock starts when it is made."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
         self._losses: list[float] = []
         self._started = time.monotonic()
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data, for a snapshot."""
+        seconds = time.monotonic() - self._started
+        return {"epochs": self.epochs, "losses": self._losses, "seconds": seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.epochs, self._losses = state["epochs"], state["losses"]
+        self._started = time.monotonic() - state["seconds"]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Collect training losses; a loss that is no number ends the run."""

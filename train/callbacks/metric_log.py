@@ -13,8 +13,11 @@ class MetricLog(Callback):
     """A record per loss and per evaluation, as JSON lines (``.jsonl``) or CSV (``.csv``).
 
     Every record has ``step``, ``epoch``, ``seconds`` and ``lr``; one of a loss has ``loss``, one of
-    an evaluation the dev scores. The file is begun anew by each run and whole after each record.
+    an evaluation the dev scores. The file is whole after each record. Each run begins it anew; one
+    that is resumed goes on after the records that its snapshot knows.
     """
+
+    everywhere = False
 
     def __init__(self, *, path: Path) -> None:
         if path.suffix not in (".jsonl", ".csv"):
@@ -27,6 +30,10 @@ class MetricLog(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("")
 
+    def on_resume(self, run: Run) -> None:
+        """Take away what came after the snapshot."""
+        self._write_all()
+
     def on_log(self, run: Run) -> None:
         """One record."""
         self._write(run, {"loss": run.loss})
@@ -37,13 +44,14 @@ class MetricLog(Callback):
 
     def _write(self, run: Run, values: dict[str, float]) -> None:
         record = {"step": run.step, "epoch": run.epoch, "seconds": run.seconds, "lr": run.lr}
-        record |= values
+        self._records.append(record | values)
+        self._write_all()
+
+    def _write_all(self) -> None:
+        """The few records, all of them: in CSV a new score makes a new column."""
         if self.path.suffix == ".jsonl":
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            self.path.write_text("".join(json.dumps(one) + "\n" for one in self._records))
             return
-        # A new score makes a new column: the few records are written again.
-        self._records.append(record)
         columns = list(dict.fromkeys(name for one in self._records for name in one))
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)

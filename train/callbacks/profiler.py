@@ -16,11 +16,17 @@ class Profiler(Callback):
     process's resident peak since it began, and the device's since training began.
     """
 
+    everywhere = False
+
     def __init__(self, *, path: Path) -> None:
         self.path = path
         self._steps_s: list[float] = []
         self._epochs: list[dict[str, float]] = []
         self._last = self._begun = 0.0
+
+    def on_resume(self, run: Run) -> None:
+        """Other clocks: those of the process before are gone."""
+        self._last = self._begun = time.perf_counter()
 
     def on_epoch_begin(self, run: Run) -> None:
         """Start the clocks."""

@@ -17,14 +17,22 @@ class Relay(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks = list(callbacks)
+        self._resumed = self._inside = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Pass it on."""
+        """Pass it on; a run that goes on has begun before."""
+        self.callbacks = [one for one in self.callbacks if one.everywhere or self.run.main]
         for one in self.callbacks:
-            one.on_train_begin(self.run)
+            if self._resumed:
+                one.on_resume(self.run)
+            else:
+                one.on_train_begin(self.run)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Pass it on."""
+        """Pass it on; an epoch that goes on has begun before."""
+        if self._inside:
+            self._inside = False
+            return
         for one in self.callbacks:
             one.on_epoch_begin(self.run)
 
@@ -65,3 +73,18 @@ class Relay(TrainerCallback):  # type: ignore[misc]
         """Pass it on."""
         for one in self.callbacks:
             one.on_train_end(self.run)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """What each callback wants to find again, in their order."""
+        return [one.state_dict() for one in self.callbacks]
+
+    def load_state_dict(self, states: list[dict[str, Any]], *, inside_epoch: bool) -> None:
+        """Give it back, before ``on_train_begin``.
+
+        Args:
+            states: of the same callbacks.
+            inside_epoch: an epoch had begun.
+        """
+        self._resumed, self._inside = True, inside_epoch
+        for one, state in zip(self.callbacks, states, strict=True):
+            one.load_state_dict(state)

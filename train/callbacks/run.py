@@ -38,6 +38,11 @@ class Run:
         self.saved: Path | None = None
 
     @property
+    def main(self) -> bool:
+        """Whether this process speaks for the run: of several (torchrun), the first one."""
+        return bool(self._trainer.is_world_process_zero())
+
+    @property
     def model(self) -> Any:
         """The transformers model."""
         return self._trainer.model
@@ -110,7 +115,7 @@ class Run:
     @property
     def batch_rows(self) -> int:
         """Rows of a batch, at most; a change counts from the next epoch's beginning."""
-        return self._trainer.batches.max_rows
+        return self._trainer.batches.next.max_rows
 
     @batch_rows.setter
     def batch_rows(self, value: int) -> None:
@@ -119,7 +124,7 @@ class Run:
     @property
     def batch_tokens(self) -> int:
         """Padded tokens of a batch, at most; a change counts from the next epoch's beginning."""
-        return self._trainer.batches.max_tokens
+        return self._trainer.batches.next.max_tokens
 
     @batch_tokens.setter
     def batch_tokens(self, value: int) -> None:
@@ -136,7 +141,7 @@ class Run:
 
         An index may occur several times. A change counts from the next epoch's beginning.
         """
-        return list(self._trainer.batches.rows)
+        return list(self._trainer.batches.next.rows)
 
     @mix.setter
     def mix(self, value: Sequence[int]) -> None:
@@ -203,6 +208,27 @@ class Run:
         self._trainer.optimizer.load_state_dict(state["optimizer"])
         self._set_rates()
         self._trainer.forget_losses()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is not in weights, optimiser or schedule, as plain data."""
+        return {
+            "seconds": self.seconds,
+            "loss": self.loss,
+            "scores": self.scores,
+            "best": self.best,
+            "saved": self.saved,
+            "frozen": self._frozen,
+            "dropouts": [one.p for one in self._dropouts()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be as it was."""
+        self._started = time.monotonic() - state["seconds"]
+        self.loss, self.scores = state["loss"], state["scores"]
+        self.best, self.saved = state["best"], state["saved"]
+        self.frozen = state["frozen"]
+        for one, value in zip(self._dropouts(), state["dropouts"], strict=True):
+            one.p = value
 
     def _set_rates(self) -> None:
         scheduler = self._trainer.lr_scheduler

@@ -17,6 +17,20 @@ from train.callbacks.run import Run
 class Tracker(Callback):
     """Sends each loss with its rate, and each evaluation's scores, by step."""
 
+    everywhere = False
+
+    def on_train_begin(self, run: Run) -> None:
+        """Begin a record."""
+        self.open(run, resumed=False)
+
+    def on_resume(self, run: Run) -> None:
+        """Go on with the record that the interrupted run began."""
+        self.open(run, resumed=True)
+
+    def open(self, run: Run, *, resumed: bool) -> None:
+        """Where ``send`` shall write to."""
+        raise NotImplementedError
+
     def on_log(self, run: Run) -> None:
         """Loss and rate."""
         self.send({"train/loss": run.loss, "train/lr": run.lr}, run.step)
@@ -38,20 +52,18 @@ class TensorBoard(Tracker):
     def __init__(self, *, folder: Path) -> None:
         self.folder = folder
         self._writer: Any = None
+        self._mine: Path | None = None
 
-    def on_train_begin(self, run: Run) -> None:
-        """Open the file, in ``NAME-1`` or what comes after the runs that are there."""
+    def open(self, run: Run, *, resumed: bool) -> None:
+        """A file in ``NAME-1`` or what comes after the runs that are there.
+
+        One that goes on adds a file; what was written after its snapshot is not shown.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for number in count(1):
-            mine = self.folder / f"{run.name}-{number}"
-            try:
-                mine.mkdir()
-            except FileExistsError:
-                continue
-            self._writer = SummaryWriter(str(mine))
-            return
+        if self._mine is None or not resumed:
+            self._mine = self._make_folder(run.name)
+        self._writer = SummaryWriter(str(self._mine), purge_step=run.step + 1 if resumed else None)
 
     def send(self, values: dict[str, float], step: int) -> None:
         """Scalars."""
@@ -61,6 +73,17 @@ class TensorBoard(Tracker):
     def on_train_end(self, run: Run) -> None:
         """Close the file."""
         self._writer.close()
+
+    def _make_folder(self, name: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            mine = self.folder / f"{name}-{number}"
+            try:
+                mine.mkdir()
+            except FileExistsError:
+                continue
+            return mine
+        raise AssertionError("numbers do not end")
 
 
 class WeightsAndBiases(Tracker):
@@ -77,9 +100,10 @@ class WeightsAndBiases(Tracker):
     ) -> None:
         self.project, self.folder, self.mode = project, folder, mode
         self._run: Any = None
+        self._id: str | None = None
 
-    def on_train_begin(self, run: Run) -> None:
-        """Open the run."""
+    def open(self, run: Run, *, resumed: bool) -> None:
+        """A run, or the same one again."""
         import wandb
 
         if self.folder is not None:
@@ -90,7 +114,10 @@ class WeightsAndBiases(Tracker):
             dir=None if self.folder is None else str(self.folder),
             mode=self.mode,
             reinit="create_new",
+            id=self._id,
+            resume="allow" if resumed else None,
         )
+        self._id = self._run.id
 
     def send(self, values: dict[str, float], step: int) -> None:
         """One record."""
@@ -109,17 +136,18 @@ class MLflow(Tracker):
     def __init__(self, *, uri: str | None = None, experiment: str = "tuneserve") -> None:
         self.uri, self.experiment = uri, experiment
         self._client: Any = None
-        self._run_id = ""
+        self._run_id: str | None = None
 
-    def on_train_begin(self, run: Run) -> None:
-        """Open the run."""
+    def open(self, run: Run, *, resumed: bool) -> None:
+        """A run, or the same one again."""
         # MLflow tells its makers how it is used; nobody asked for that who names a file.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient
 
         self._client = MlflowClient(self.uri)
-        made = self._client.create_run(self._experiment_id(), run_name=run.name)
-        self._run_id = made.info.run_id
+        if self._run_id is None or not resumed:
+            made = self._client.create_run(self._experiment_id(), run_name=run.name)
+            self._run_id = made.info.run_id
 
     def send(self, values: dict[str, float], step: int) -> None:
         """Metrics."""

@@ -52,10 +52,10 @@ def markdown(content: dict[str, Any]) -> str:
             [
                 [
                     f"{one['format']} {one['precision']}",
-                    f"{one['dev'][metric]:.4f}",
-                    f"{one['agreement']:.4f}",
+                    _number(one["dev"].get(metric), 4),
+                    _number(one["agreement"], 4),
                     f"{one['bytes'] / 2**20:.1f}",
-                    f"{one['items_per_s']:.0f}",
+                    _number(one["items_per_s"], 0),
                     "yes" if one["verified"] else "no: " + " ".join(one["reasons"]),
                 ]
                 for one in content["artifacts"]
@@ -87,6 +87,11 @@ def _curves(curves: list[dict[str, float]]) -> list[str]:
     return _table(
         names, [[f"{one[name]:.4g}" if name in one else "" for name in names] for one in curves]
     )
+
+
+def _number(value: float | None, places: int) -> str:
+    """Nothing for what could not be measured."""
+    return "" if value is None else f"{value:.{places}f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
