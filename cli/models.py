@@ -31,8 +31,9 @@ def add(
     """Copy a checkpoint into the store, as the model's next version."""
     from cli.progress import bytes_bar
     from model_store.copying import copied_bytes, copy_checkpoint
+    from model_store.names import check_name
     from model_store.sources import open_source
-    from model_store.store import Store, check_name
+    from model_store.store import Store
 
     check_name(name)
     target = Store(store)

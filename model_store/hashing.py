@@ -5,7 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from contracts.errors import CheckpointError
-from model_store.files import BLOCK_BYTES, Progress
+from model_store.files import BLOCK_BYTES, Progress, files_under
+from model_store.manifest import MANIFEST_NAME, Manifest
 from model_store.version import ModelVersion
 
 
@@ -18,6 +19,29 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
             if progress:
                 progress(len(block))
     return digest.hexdigest()
+
+
+def seal(folder: Path, manifest: Manifest, progress: Progress | None) -> Manifest:
+    """A manifest with the hashes and sizes of everything that lies in the folder.
+
+    Raises:
+        CheckpointError: it names an artifact that is not there.
+    """
+    hashes = {
+        path.relative_to(folder).as_posix(): sha256_of(path, progress)
+        for path in files_under(folder)
+        if path.name != MANIFEST_NAME or path.parent != folder
+    }
+    artifacts = []
+    for artifact in manifest.artifacts:
+        sha256 = hashes.pop(artifact.path, None)
+        if sha256 is None:
+            raise CheckpointError(
+                f"The build left no file {artifact.path}, which its manifest names."
+            )
+        size = artifact.bytes or (folder / artifact.path).stat().st_size
+        artifacts.append(artifact.model_copy(update={"sha256": sha256, "bytes": size}))
+    return manifest.model_copy(update={"artifacts": artifacts, "files": hashes})
 
 
 def verify_hashes(

@@ -11,34 +11,22 @@
 Names that start with a dot are never models. Readers take no lock: a version appears by one rename.
 """
 
-import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from contracts.errors import CheckpointError, UnknownModel
-from model_store.files import (
-    Progress,
-    files_under,
-    locked,
-    read_json,
-    sync,
-    sync_tree,
-    write_atomically,
-)
-from model_store.hashing import sha256_of
+from model_store.aliases import Aliases
+from model_store.files import Progress, locked, sync, sync_tree, write_atomically
+from model_store.hashing import seal
 from model_store.manifest import MANIFEST_NAME, Manifest, Promotion, read_manifest, write_manifest
+from model_store.names import MODEL_NAME, VERSION_NAME, check_alias, check_name
 from model_store.sources import CACHE_NAME, open_plain
 from model_store.staging import staged_folder, sweep
 from model_store.version import ModelVersion
 
-ALIASES_NAME = "aliases.json"
 HIGHEST_NAME = ".highest"
 """The highest version that was removed: its number is never given again."""
 PRODUCTION = "production"
-
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-VERSION_NAME = re.compile(r"[1-9][0-9]*")
 
 
 class Store:
@@ -77,7 +65,7 @@ class Store:
         broken: list[tuple[str, CheckpointError]] = []
         for name in self.names():
             try:
-                self._check_aliases(name)
+                self._aliases(name).check(_numbers(self.root / name))
             except CheckpointError as error:
                 broken.append((name, error))
             for one in self._read_all(name):
@@ -111,10 +99,7 @@ class Store:
                 raise UnknownModel(_what_exists(name, wanted, numbers, aliases))
             number = aliases.get(wanted or PRODUCTION, numbers[-1])
         if number not in numbers:
-            try:
-                aliases = self.aliases(name)
-            except CheckpointError:
-                aliases = {}
+            aliases = self._aliases(name).read_if_whole()
             raise UnknownModel(_what_exists(name, str(number), numbers, aliases))
         return self._read(name, number)
 
@@ -124,16 +109,7 @@ class Store:
         Raises:
             CheckpointError: ``aliases.json`` is broken.
         """
-        path = self.root / name / ALIASES_NAME
-        if not path.exists():
-            return {}
-        aliases = read_json(path)
-        for alias, version in aliases.items():
-            if not isinstance(version, int) or not MODEL_NAME.fullmatch(alias):
-                raise CheckpointError(
-                    f"{path}: {alias!r} must be a name that points to an integer."
-                )
-        return aliases
+        return self._aliases(name).read()
 
     def publish(
         self,
@@ -164,7 +140,7 @@ class Store:
             )
         sweep(self.root)
         with staged_folder(self.root) as folder:
-            manifest = _seal(folder, build(folder), progress)
+            manifest = seal(folder, build(folder), progress)
             write_manifest(folder / MANIFEST_NAME, manifest)
             read_manifest(folder)
             sync_tree(folder)
@@ -189,17 +165,14 @@ class Store:
             CheckpointError: the alias is not a name (integers are versions).
             UnknownModel: no such model or version.
         """
-        if not MODEL_NAME.fullmatch(alias) or alias.isdecimal():
-            raise CheckpointError(
-                f"{alias!r} cannot be an alias: letters, digits, '.', '_' and '-', not a number."
-            )
+        check_alias(alias)
         self._known(name)
         with locked(self.root / name):
             aliases = self.aliases(name)
             if version not in _numbers(self.root / name):
                 known = _numbers(self.root / name)
                 raise UnknownModel(_what_exists(name, str(version), known, aliases))
-            self._point(name, alias, version)
+            self._aliases(name).point(alias, version)
 
     def promote(self, name: str, version: int, promotion: Promotion) -> None:
         """Point an alias to a version for a reason, which is written into its manifest first.
@@ -229,7 +202,7 @@ class Store:
                 self.root / name / str(version) / MANIFEST_NAME,
                 recorded.model_dump_json(indent=2) + "\n",
             )
-            self._point(name, alias, version)
+            self._aliases(name).point(alias, version)
 
     def remove(self, name: str, version: int) -> None:
         """Delete one version; its number is not used again.
@@ -255,21 +228,8 @@ class Store:
                 (home / str(version)).rename(folder / str(version))
                 sync(home)
 
-    def _point(self, name: str, alias: str, version: int) -> None:
-        """Write an alias; the model's folder is locked."""
-        aliases = {**self.aliases(name), alias: version}
-        write_atomically(
-            self.root / name / ALIASES_NAME, json.dumps(aliases, indent=2, sort_keys=True)
-        )
-
-    def _check_aliases(self, name: str) -> None:
-        numbers = _numbers(self.root / name)
-        for alias, number in self.aliases(name).items():
-            if number not in numbers:
-                raise CheckpointError(
-                    f"{self.root / name / ALIASES_NAME}: {alias} points to version {number}, "
-                    f"which is not there; run `tuneserve models alias {name} {alias} VERSION`."
-                )
+    def _aliases(self, name: str) -> Aliases:
+        return Aliases(self.root / name)
 
     def _known(self, name: str) -> None:
         names = self.names()
@@ -289,25 +249,10 @@ class Store:
         if not _numbers(home):
             return open_plain(name, home, cache_root=self.cache_root)
         folder = home / str(number)
-        try:
-            aliases = self.aliases(name)
-        except CheckpointError:
-            aliases = {}  # reported by scan, and by resolve where an alias is asked for
+        # A broken file is told by scan, and by resolve where an alias is asked for.
+        aliases = self._aliases(name).read_if_whole()
         pointing = tuple(sorted(alias for alias, target in aliases.items() if target == number))
         return ModelVersion(name, number, folder, read_manifest(folder), aliases=pointing)
-
-
-def check_name(name: str) -> None:
-    """Refuse a model name that would not be one folder, or that a reference could not spell.
-
-    Raises:
-        CheckpointError: the name is not allowed.
-    """
-    if not MODEL_NAME.fullmatch(name):
-        raise CheckpointError(
-            f"{name!r} cannot be a model's name: letters, digits, '.', '_' and '-', "
-            "the first a letter or a digit."
-        )
 
 
 def _numbers(home: Path) -> list[int]:
@@ -327,25 +272,6 @@ def _is_plain(home: Path) -> bool:
 def _highest_removed(home: Path) -> int:
     path = home / HIGHEST_NAME
     return int(path.read_text()) if path.exists() else 0
-
-
-def _seal(folder: Path, manifest: Manifest, progress: Progress | None) -> Manifest:
-    """Fill in the hashes and sizes of everything that lies in the folder."""
-    hashes = {
-        path.relative_to(folder).as_posix(): sha256_of(path, progress)
-        for path in files_under(folder)
-        if path.name != MANIFEST_NAME or path.parent != folder
-    }
-    artifacts = []
-    for artifact in manifest.artifacts:
-        sha256 = hashes.pop(artifact.path, None)
-        if sha256 is None:
-            raise CheckpointError(
-                f"The build left no file {artifact.path}, which its manifest names."
-            )
-        size = artifact.bytes or (folder / artifact.path).stat().st_size
-        artifacts.append(artifact.model_copy(update={"sha256": sha256, "bytes": size}))
-    return manifest.model_copy(update={"artifacts": artifacts, "files": hashes})
 
 
 def _what_exists(name: str, wanted: str, numbers: list[int], aliases: dict[str, int]) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 from contracts.errors import CheckpointError
 from train.artifacts import sample
-from train.data.card import count_oddities
 from train.data.files import check_sha256
+from train.data.oddities import count_oddities
 from train.data.split import split_dev
 from train.recipe import Recipe
 from train.tasks.base import TrainTask

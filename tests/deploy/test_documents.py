@@ -2,8 +2,11 @@
 
 import re
 import tomllib
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from server.metrics import Metrics
@@ -106,3 +109,56 @@ def test_images_are_named_after_the_version_of_the_project() -> None:
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     [service] = compose["services"].values()
     assert service["image"] == container["image"] == f"tuneserve:{version}"
+
+
+# --- the README in two languages
+
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+READMES = ("README.md", "README.zh.md")
+
+
+def outline(page: Path) -> dict[str, object]:
+    """What a translation has in common with its original, kind by kind."""
+    text = page.read_text()
+    prose = BLOCK.sub("", text)
+    links = Counter(re.findall(r"\]\(([^)]+)\)", prose))
+    spans = Counter(re.findall(r"`[^`]+`", prose))
+    plain = re.sub(r"`[^`]+`|\]\([^)]+\)", "", prose)
+    rows = [line.count("|") for line in prose.splitlines() if line.startswith("|")]
+    return {
+        "code blocks": BLOCK.findall(text),
+        "sections": re.findall(r"^#+", prose, re.MULTILINE),
+        "rows of tables, by their bars": rows,
+        "items of lists": len(re.findall(r"^- ", prose, re.MULTILINE)),
+        "links": links - Counter(READMES),
+        "code": spans,
+        "numbers": Counter(re.findall(r"\d[\d.,]*(?:e-\d+)?(?<![.,])", plain)),
+    }
+
+
+@pytest.mark.parametrize("kind", outline(ROOT / READMES[0]))
+def test_the_chinese_readme_follows_the_english_one(kind: str) -> None:
+    english, chinese = (outline(ROOT / name)[kind] for name in READMES)
+    assert english
+    assert chinese == english
+
+
+def test_each_readme_links_to_the_other_on_its_first_lines() -> None:
+    for name, other in (READMES, READMES[::-1]):
+        assert f"]({other})" in "".join((ROOT / name).read_text().splitlines()[:4])
+
+
+def test_every_link_of_a_document_leads_to_a_file_and_a_section() -> None:
+    pages = [ROOT / name for name in READMES]
+    pages += [*(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "public" / "README.md"]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text())):
+            if link.startswith(("http:", "https:")):
+                continue
+            name, _, section = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            if section:
+                titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+                marks = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in titles}
+                assert section in marks, f"{page.name}: {link}"

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import re
 import signal
 import sys
 import traceback
@@ -12,13 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contracts.errors import CheckpointError, UnknownModel
 from model_store.hashing import sha256_of, verify_hashes
 from model_store.manifest import Manifest
-from model_store.store import Store, check_name
+from model_store.store import Store
 from tests.model_store.checkpoints import build_version, plain_folder
 
 
@@ -106,27 +103,6 @@ def test_an_empty_store_has_no_models(store: Store) -> None:
     assert store.scan() == ([], [])
     with pytest.raises(UnknownModel, match="models: none"):
         store.resolve("intent")
-
-
-@given(name=st.text(alphabet="a7.-_/\\ \0é~", max_size=6))
-def test_an_allowed_name_is_one_folder_of_the_root(name: str) -> None:
-    root = Path("/any/store")
-    try:
-        check_name(name)
-    except CheckpointError:
-        allowed = False
-    else:
-        allowed = True
-        assert os.path.normpath(root / name) == f"{root}/{name}"
-        assert not name.startswith(".")
-    assert allowed == (re.fullmatch("[a7][-a7._]*", name) is not None)
-
-
-@pytest.mark.parametrize("name", ["", "..", ".cache", "a/b", "/a", "a@1", "-a", "a\n", "é"])
-def test_a_name_that_is_not_allowed_is_refused(store: Store, name: str) -> None:
-    with pytest.raises(CheckpointError, match="cannot be a model's name"):
-        store.publish(name, build_version)
-    assert not store.root.exists()
 
 
 def test_a_build_that_fails_leaves_no_trace(store: Store) -> None:
@@ -227,22 +203,7 @@ def test_the_next_number_is_taken_when_somebody_was_faster(store: Store) -> None
     assert store.publish("intent", late).version == 2
 
 
-# --- aliases and removal
-
-
-@pytest.mark.parametrize("alias", ["3", "", "a/b", "..", "-x", "two words"])
-def test_an_alias_is_a_name_and_not_a_number(store: Store, alias: str) -> None:
-    store.publish("intent", build_version)
-    with pytest.raises(CheckpointError, match="cannot be an alias"):
-        store.set_alias("intent", alias, 1)
-
-
-def test_an_alias_points_to_a_version_that_exists(store: Store) -> None:
-    store.publish("intent", build_version)
-    with pytest.raises(UnknownModel, match="intent has 1"):
-        store.set_alias("intent", "production", 2)
-    with pytest.raises(UnknownModel, match="models: intent"):
-        store.set_alias("other", "production", 1)
+# --- removal
 
 
 def test_a_version_with_an_alias_is_not_removed(store: Store) -> None:
@@ -332,28 +293,6 @@ def test_a_broken_version_is_named_and_hides_no_other(store: Store, breakage: st
     with pytest.raises(CheckpointError):
         store.resolve("intent")
     assert store.resolve("intent@1").version == 1
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"production": "1"}', '{"a/b": 1}'])
-def test_broken_aliases_are_named_and_versions_stay_reachable(store: Store, content: str) -> None:
-    store.publish("intent", build_version)
-    (store.root / "intent" / "aliases.json").write_text(content)
-    good, broken = store.scan()
-    assert [one.id for one in good] == ["intent@1"]
-    assert [name for name, _ in broken] == ["intent"]
-    with pytest.raises(CheckpointError, match=r"aliases\.json"):
-        store.resolve("intent")
-    assert store.resolve("intent@1").version == 1
-
-
-def test_an_alias_to_nowhere_names_what_exists(store: Store) -> None:
-    store.publish("intent", build_version)
-    (store.root / "intent" / "aliases.json").write_text('{"production": 9}')
-    good, [(name, error)] = store.scan()
-    assert ([one.id for one in good], name) == (["intent@1"], "intent")
-    assert "production points to version 9" in str(error)
-    with pytest.raises(UnknownModel, match="no intent@9; intent has 1"):
-        store.resolve("intent")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """CoNLL files: one token and its tag per line, a blank line between sentences."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ def read_conll(path: Path) -> Iterator[TaggedSentence]:
     places: list[str] = []
     tokens: list[str] = []
     tags: list[str] = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
         if not line.strip():
             if tokens:
                 yield TaggedSentence(path, places, tokens, tags)
@@ -39,7 +40,7 @@ def read_conll(path: Path) -> Iterator[TaggedSentence]:
             continue
         if line.startswith(("-DOCSTART-", "# ")) and "\t" not in line:
             continue
-        columns = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+        columns = line.rstrip("\n").split("\t") if "\t" in line else line.split()
         if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
             raise CheckpointError(
                 f"{path}, line {number}: a token and its tag are expected, not {line.strip()!r}."

@@ -1,6 +1,5 @@
 """Question answering data as SQuAD 1.1 and 2.0 write them."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
-from train.data.files import read_text
+from train.data.files import BadJson, parse_json, read_text
 from train.data.tables import TableRow, blank
 
 
@@ -31,9 +30,10 @@ def read_squad(path: Path) -> Iterator[SquadQuestion]:
     """
     text = read_text(path)
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}, line {error.lineno}: not JSON: {error.msg}.") from None
+        content = parse_json(text)
+    except BadJson as error:
+        place = f"{path}, line {error.line}" if error.line else str(path)
+        raise CheckpointError(f"{place}: not JSON: {error.reason}.") from None
     documents = content.get("data") if isinstance(content, dict) else None
     if not isinstance(documents, list):
         raise CheckpointError(f'{path}: SQuAD files have a list "data" at the top.')
@@ -86,7 +86,9 @@ def _line_of_question(text: str, number: int) -> int:
 
 def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion:
     question = _part(path, place, entry, "question", str).strip()
-    impossible = bool(entry.get("is_impossible", False))
+    impossible = "is_impossible" in entry and _part(path, place, entry, "is_impossible", bool)
+    if impossible and entry.get("answers"):
+        raise CheckpointError(f'{path}, {place}: it has both "is_impossible" and an answer.')
     answers: list[tuple[int, str]] = []
     for index, answer in enumerate(
         [] if impossible else _part(path, place, entry, "answers", list)
@@ -94,7 +96,9 @@ def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion
         spot = f"{place}.answers[{index}]"
         text = _part(path, spot, answer, "text", str)
         start = _part(path, spot, answer, "answer_start", int)
-        if blank(text) or start < 0 or context[start : start + len(text)] != text:
+        if blank(text):
+            raise CheckpointError(f"{path}, {spot}: the answer is empty.")
+        if start < 0 or context[start : start + len(text)] != text:
             raise CheckpointError(
                 f"{path}, {spot}: the context has {context[start : start + len(text)]!r} at "
                 f"{start}, not {text!r}."
@@ -111,6 +115,7 @@ def _question(path: Path, place: str, entry: Any, context: str) -> SquadQuestion
 
 def _part(path: Path, place: str, holder: Any, key: str, kind: type) -> Any:
     value = holder.get(key) if isinstance(holder, dict) else None
-    if not isinstance(value, kind):
+    # True is an int to Python, but no offset.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise CheckpointError(f'{path}, {place}: "{key}" must be there and be a {kind.__name__}.')
     return value

@@ -2,7 +2,7 @@
 
 import csv
 import io
-import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from contracts.errors import CheckpointError
-from train.data.files import read_text
+from train.data.files import BadJson, parse_json, read_text
 from train.data.hub import is_hub, read_hub, read_parquet
 from train.recipe import Data, Format
 
@@ -119,6 +119,7 @@ def read_table(path: Path, data: Data) -> Iterator[TableRow]:
 def _read_csv(path: Path, delimiter: str, columns: list[str] | None) -> Iterator[TableRow]:
     # Quotes are ordinary characters in TSV files of the field; in CSV they hold commas together.
     quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    csv.field_size_limit(sys.maxsize)  # by default a text of 128 KiB is refused
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
     names = columns
@@ -152,9 +153,9 @@ def _read_jsonl(path: Path) -> Iterator[TableRow]:
             continue
         row = TableRow(path, number, {})
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise row.error(f"not JSON: {error.msg}.") from None
+            values = parse_json(line)
+        except BadJson as error:
+            raise row.error(f"not JSON: {error.reason}.") from None
         if not isinstance(values, dict):
             raise row.error(f"a JSON object is expected, not {type(values).__name__}.")
         yield TableRow(path, number, values)

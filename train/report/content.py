@@ -42,7 +42,7 @@ class Report:
     counts: dict[str, int]
     """Examples by part: train, dev, test."""
     notes: dict[str, int]
-    """What is odd about the data, counted; see ``train.data.card``."""
+    """What is odd about the data, counted; see ``train.data.oddities``."""
     labels: dict[str, int]
     """How often each label occurs in the training part."""
     rows: int

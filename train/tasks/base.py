@@ -49,6 +49,10 @@ class TrainTask(ABC):
         self.notes: dict[str, int] = {}
         """What reading the data came upon and went on from, counted: for the data card."""
 
+    def note(self, what: str, times: int = 1) -> None:
+        """Count something that reading the data came upon."""
+        self.notes[what] = self.notes.get(what, 0) + times
+
     @abstractmethod
     def read(self, path: Path) -> list[Any]:
         """Examples of a file, in its order.

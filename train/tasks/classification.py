@@ -1,5 +1,6 @@
 """Text classification: one label, several, or a number; single texts or pairs."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -212,9 +213,12 @@ class ClassificationTraining(TrainTask):
         value = row.get(column)
         if self.problem_type == REGRESSION:
             try:
-                return LabelledText(where, text, pair, (), float(value))
+                number = float(value)
             except (TypeError, ValueError):
-                raise row.error(f'column "{column}" must be a number, not {value!r}.') from None
+                number = math.nan
+            if not math.isfinite(number):
+                raise row.error(f'column "{column}" must be a number, not {value!r}.')
+            return LabelledText(where, text, pair, (), number)
         if isinstance(value, list):
             self.problem_type = self.problem_type or MULTI
             return LabelledText(where, text, pair, self._names(row, value))
@@ -222,13 +226,17 @@ class ClassificationTraining(TrainTask):
             return LabelledText(
                 where, text, pair, self._names(row, str(value or "").split(data.label_separator))
             )
-        names = self._names(row, [] if value is None else [value])
+        missing = value is None or (isinstance(value, float) and math.isnan(value))
+        names = self._names(row, [] if missing else [value])
         if not names:
             raise row.error(f'column "{column}" is empty.')
         return LabelledText(where, text, pair, names)
 
     def _names(self, row: TableRow, values: Sequence[Any]) -> tuple[str, ...]:
         """Label names, sorted, each once; numbers become names where the recipe has them."""
+        for value in values:
+            if not isinstance(value, str | int | float) or value != value:
+                raise row.error(f"label {value!r} must be text or a number.")
         found = {str(value).strip() for value in values} - {""}
         names = self.recipe.data.label_names
         if names is not None:

@@ -17,7 +17,7 @@ from handlers.tags import read_tags
 from handlers.tokenization import TextTokenizer
 from train.baselines import Gazetteer
 from train.data.conll import TaggedSentence, read_conll
-from train.data.tables import format_of, read_table
+from train.data.tables import blank, format_of, read_table
 from train.data.tags import find_scheme, read_entities
 from train.rows import IGNORED
 from train.scores import span_scores
@@ -36,6 +36,8 @@ class LabelledSpans(Example):
 
     text: str
     spans: tuple[Span, ...]
+    places: tuple[str, ...] = ()
+    """Of each span its ``file, line n``, where a file has a line per token."""
 
 
 class NerTraining(TrainTask):
@@ -74,14 +76,18 @@ class NerTraining(TrainTask):
                 for first, after, kind in entities
             )
             where = f"{path}, {sentence.places[0]}"
-            examples.append(LabelledSpans(where, " ".join(sentence.tokens), spans))
+            places = tuple(f"{path}, {sentence.places[first]}" for first, _, _ in entities)
+            text = " ".join(sentence.tokens)
+            if blank(text):
+                raise CheckpointError(f"{where}: a sentence without a visible character.")
+            examples.append(LabelledSpans(where, text, spans, places))
         if broken and data.tags == "strict":
             raise CheckpointError(
                 f"{broken[0]} ({len(broken)} such places; the scheme is {scheme}). Correct them, "
                 'or read past them with data.tags = "repair".'
             )
         if broken:
-            self.notes["tags repaired"] = self.notes.get("tags repaired", 0) + len(broken)
+            self.note("tags repaired", len(broken))
         return examples
 
     def learn_labels(self, examples: Sequence[LabelledSpans]) -> None:
@@ -96,11 +102,12 @@ class NerTraining(TrainTask):
         """Refuse types that the model will not have."""
         types = set(read_tags(self.labels).types)
         for example in examples:
-            for _, _, kind in example.spans:
+            for index, (_, _, kind) in enumerate(example.spans):
                 if kind not in types:
                     known = ", ".join(sorted(types - {"O"}))
+                    place = example.places[index] if example.places else example.where
                     raise CheckpointError(
-                        f'{example.where}: unknown entity type "{kind}"; the model has {known}.'
+                        f'{place}: unknown entity type "{kind}"; the model has {known}.'
                     )
 
     def stratum(self, example: LabelledSpans) -> Hashable:
@@ -178,9 +185,14 @@ class NerTraining(TrainTask):
                 isinstance(tokens, list) and isinstance(tags, list) and len(tokens) == len(tags)
             ):
                 raise row.error("tokens and tags must be lists of one length.")
+            odd = next((token for token in tokens if not isinstance(token, str)), "")
+            if not isinstance(odd, str):
+                raise row.error(f"tokens must be text, not {odd!r}.")
             if tokens:
                 places = [row.place] * len(tokens)
-                yield TaggedSentence(path, places, [str(t) for t in tokens], [str(t) for t in tags])
+                yield TaggedSentence(path, places, tokens, [str(tag) for tag in tags])
+            else:
+                self.note("rows without a token, left out")
 
     def _tag(self, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
         """One label per token: the entity that it overlaps, in the scheme of ``labels``."""

@@ -57,6 +57,8 @@ class SummaryTraining(TrainTask):
         """One example per table row; a text of which nothing is to be kept is left out."""
         found = [self._example(row) for row in read_table(path, self.recipe.data)]
         examples = [example for example in found if example.marked]
+        if len(examples) < len(found):
+            self.note("texts without a sentence to keep, left out", len(found) - len(examples))
         if not examples:
             raise CheckpointError(f"{path} holds no example with a sentence to keep.")
         return examples
@@ -161,6 +163,8 @@ class SummaryTraining(TrainTask):
             value = row.get(data.sentences)
             if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
                 raise row.error(f'column "{data.sentences}" must be a list of sentences.')
+            if all(map(blank, value)):
+                raise row.error(f'column "{data.sentences}" is empty.')
             found = [" ".join(one.split()) for one in value]
         else:
             text = row.text(data.document)
@@ -173,7 +177,9 @@ class SummaryTraining(TrainTask):
                 raise row.error(f'column "{marks}" must have one 0 or 1 per sentence.')
             if any(flag not in (0, 1) for flag in flags):
                 raise row.error(f'column "{marks}" must hold 0 and 1 only.')
-            marked = frozenset(i for i, flag in enumerate(flags) if flag and found[i])
+            marked = frozenset(i for i, flag in enumerate(flags) if flag)
+            if not all(found[index] for index in marked):
+                raise row.error(f'column "{marks}" marks a sentence that is empty.')
             reference = " ".join(found[index] for index in sorted(marked))
         else:
             value = row.get(data.summary)
