@@ -139,6 +139,48 @@ MUTANTS = (
         "self._key.startswith(given.encode())",
         "tests/server/test_auth.py",
     ),
+    Mutant(
+        "a resumed run draws other random numbers",
+        "train/snapshot.py",
+        "torch.random.set_rng_state(torch.tensor(cpu, dtype=torch.uint8))",
+        "pass",
+        "tests/train/test_resume.py",
+    ),
+    Mutant(
+        "a resumed epoch goes through the next one's rows",
+        "train/trainer.py",
+        'kwargs["epoch"] != self.position[0]',
+        "True",
+        "tests/train/test_resume.py",
+    ),
+    Mutant(
+        "a process's share of a batch has no weight",
+        "train/trainer.py",
+        "loss = loss * self._weight(targets)",
+        "pass",
+        "tests/train/test_processes.py",
+    ),
+    Mutant(
+        "the gate lets an answer change in a batch",
+        "train/judge.py",
+        "if company is not None and company.changed:",
+        "if False:",
+        "tests/train/test_verify.py",
+    ),
+    Mutant(
+        "production moves to a worse version",
+        "train/promote.py",
+        "if score >= other - SLACK:",
+        "if True:",
+        "tests/train/test_promote.py",
+    ),
+    Mutant(
+        "a layer in float keeps its smoothed weight",
+        "model_store/mixed.py",
+        "if weight is None or present.get(name) == weight:",
+        "if True:",
+        "tests/model_store/test_mixed.py",
+    ),
 )
 
 
