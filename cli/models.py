@@ -126,6 +126,10 @@ def show(
         )
     console.print(summary)
     console.print(table)
+    for one in artifacts:
+        if one["float_parts"]:
+            kept = _spell(one["float_parts"])
+            console.print(f"{one['format']}-{one['precision']} keeps {kept} in float")
     if files:
         console.print(f"and {len(files)} files: {', '.join(files)}", highlight=False)
 

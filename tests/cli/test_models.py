@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from cli.main import COMMANDS, app
 from contracts.errors import CheckpointError
 from model_store.hashing import verify_hashes
+from model_store.manifest import Manifest
 from model_store.store import Store
 from model_store.tokenizer import load_tokenizer
 from tests.model_store.checkpoints import build_version, plain_folder
@@ -125,6 +126,18 @@ def test_show_tells_the_manifest_and_verifies(store: Store) -> None:
     done = run("models", "show", "intent", "--verify")
     assert done.exit_code == 2
     assert "config.json is not the file that was published" in done.stderr
+
+
+def test_show_tells_which_layers_int8_keeps_in_float(store: Store) -> None:
+    def build(folder: Path) -> Manifest:
+        manifest = build_version(folder)
+        torch, onnx = manifest.artifacts
+        return manifest.model_copy(
+            update={"artifacts": [torch, onnx.model_copy(update={"float_parts": ["encoder.0"]})]}
+        )
+
+    store.publish("intent", build)
+    assert "onnx-fp32 keeps encoder.0 in float" in run("models", "show", "intent").stdout
 
 
 def test_alias_and_remove(store: Store) -> None:
