@@ -115,10 +115,15 @@ class ClassificationBody(Body):
 # --- token classification
 
 
+Strategy = Literal["none", "simple", "first", "average", "max"]
+
+
 class NerParameters(Strict):
     """How tagged tokens become entities."""
 
-    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] = "simple"
+    aggregation_strategy: Strategy = Field(
+        default="simple", description="Unless the model's manifest names another default."
+    )
     ignore_labels: list[str] = Field(
         default=["O"], description="Labels to leave out of the answer."
     )

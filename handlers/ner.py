@@ -7,12 +7,13 @@ model had read the text at once. ``handlers/spans.py`` turns it into entities.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from tokenizers import Encoding
 
-from contracts.errors import InputTooLong, InvalidRequest, ServingError
-from contracts.schemas import Entity, NerItem
+from contracts.errors import CheckpointError, InputTooLong, InvalidRequest, ServingError
+from contracts.schemas import Entity, NerItem, Strategy
 from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from handlers.base import Handler, Prepared
@@ -20,6 +21,8 @@ from handlers.spans import EntityReader
 from handlers.tokenization import TextTokenizer, Window, dense
 from handlers.word_windows import cuts_between, word_windows
 from model_store.manifest import Manifest
+
+STRATEGIES = get_args(Strategy)
 
 DEFAULT_STRIDE = 64
 """Tokens that neighbouring windows share (at most a quarter of one): 32 of context each side."""
@@ -47,8 +50,18 @@ class NerHandler(Handler[NerItem, list[Entity]]):
     per_token = True
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:
-        """Read the tag scheme off the labels."""
+        """Read the tag scheme off the labels.
+
+        Raises:
+            CheckpointError: the manifest's default strategy is none that there is.
+        """
         super().__init__(manifest, tokenizer)
+        self.strategy = manifest.generation_defaults.get("aggregation_strategy")
+        if self.strategy not in (None, *STRATEGIES):
+            raise CheckpointError(
+                "generation_defaults.aggregation_strategy in manifest.json must be one of "
+                f"{', '.join(STRATEGIES)}."
+            )
         self.reader = EntityReader(manifest.labels, tokenizer)
 
     def preprocess(self, items: Sequence[NerItem]) -> list[Prepared | ServingError]:
@@ -64,7 +77,10 @@ class NerHandler(Handler[NerItem, list[Entity]]):
         """Entities in text order; see ``EntityReader.read``."""
         tagged: Tagged = prepared.context
         logits = self._merge(tagged, [output["logits"] for output in outputs])
-        return self.reader.read(item.text, tagged.encoding, logits, item.parameters)
+        parameters = item.parameters
+        if self.strategy and "aggregation_strategy" not in parameters.model_fields_set:
+            parameters = parameters.model_copy(update={"aggregation_strategy": self.strategy})
+        return self.reader.read(item.text, tagged.encoding, logits, parameters)
 
     def _prepare(self, item: NerItem, encoding: Encoding) -> Prepared | ServingError:
         tokenizer = self.tokenizer

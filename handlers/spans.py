@@ -5,31 +5,28 @@ pipeline of transformers 4.57 does. Everything runs on whole arrays; Python touc
 entities found.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from contracts.schemas import Entity, NerParameters
 from contracts.tensors import Array
 from handlers.tags import group_starts, read_tags
 from handlers.tokenization import TextTokenizer
-
-SPACE = ord(" ")
+from handlers.words import WordReader
 
 
 class EntityReader:
     """Reads entities off the logits of one checkpoint's labels."""
 
     def __init__(self, labels: Sequence[str], tokenizer: TextTokenizer) -> None:
-        """Derive the label tables and what is needed to tell words from parts of words."""
+        """Derive the label tables."""
         self.labels = list(labels)
         self.tags = read_tags(labels)
         self.first_index = len(tokenizer.single_prefix)
-        self.unknown_id = _unknown_id(tokenizer.raw)
-        self.piece_lengths = _piece_lengths(tokenizer.raw)
+        self.words = WordReader(tokenizer)
 
     def read(
         self, text: str, encoding: Encoding, logits: Array, parameters: NerParameters
@@ -59,7 +56,7 @@ class EntityReader:
             label_ids = scores.argmax(axis=-1)
             best = scores[starts, label_ids]
         else:
-            starts = self._word_starts(text, encoding, len(scores))
+            starts = self.words.starts(text, encoding, len(scores))
             label_ids, best = _word_labels(parameters.aggregation_strategy, scores, starts)
         groups = group_starts(label_ids, self.tags)
         ignored = np.array([name in parameters.ignore_labels for name in self.tags.types])
@@ -116,26 +113,6 @@ class EntityReader:
             )
         return found
 
-    def _word_starts(self, text: str, encoding: Encoding, tokens: int) -> NDArray[np.intp]:
-        """Tokens that begin a word, by transformers' own rules; the first always does.
-
-        With a sub-word prefix (WordPiece's ``##``) a token continues a word if its piece is not as
-        long as the text it stands for. Without one, if no space stands before it or at its start.
-        An unknown token is always a word.
-        """
-        ids = np.array(encoding.ids[:tokens])
-        offsets = np.array(encoding.offsets[:tokens])
-        if self.piece_lengths is not None:
-            inside = self.piece_lengths[ids] != offsets[:, 1] - offsets[:, 0]
-        else:
-            spaces = np.zeros(len(text) + 1, dtype=bool)
-            spaces[:-1] = np.frombuffer(text.encode("utf-32-le"), dtype="<u4") == SPACE
-            starts = offsets[:, 0]
-            inside = (starts > 0) & ~spaces[starts - 1] & ~spaces[starts]
-        inside &= ids != self.unknown_id
-        inside[0] = False
-        return np.flatnonzero(~inside)
-
 
 def _word_labels(
     strategy: str, scores: Array, starts: NDArray[np.intp]
@@ -176,26 +153,3 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     while start < end and text[end - 1].isspace():
         end -= 1
     return start, end
-
-
-def _unknown_id(tokenizer: Tokenizer) -> int:
-    """The id of the unknown token, or -1."""
-    model = tokenizer.model
-    if hasattr(model, "unk_token"):
-        name = model.unk_token
-        found = None if name is None else tokenizer.token_to_id(name)
-    else:
-        # Unigram does not show its unknown id but in what it is saved as.
-        found = json.loads(tokenizer.to_str())["model"].get("unk_id")
-    return -1 if found is None else int(found)
-
-
-def _piece_lengths(tokenizer: Tokenizer) -> NDArray[np.intp] | None:
-    """Characters of every piece by id, prefix included; None where no prefix marks sub-words."""
-    if not getattr(tokenizer.model, "continuing_subword_prefix", None):
-        return None
-    vocab = tokenizer.get_vocab(with_added_tokens=True)
-    lengths = np.zeros(max(vocab.values()) + 1, dtype=np.intp)
-    for piece, index in vocab.items():
-        lengths[index] = len(piece)
-    return lengths

@@ -65,6 +65,9 @@ class Model(Part):
     attention_dropout: float = Field(
         default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
     )
+    subtokens: Literal["all", "first"] = Field(
+        default="all", description="Entities: which pieces of a word are labelled and decide."
+    )
     doc_stride: int | None = Field(
         default=None, ge=0, description="Question answering; default: as in serving."
     )

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "optimizer": "name",
     "layerwise_lr_decay": "layer_decay",
     "max_length": "max_tokens",
+    "label_all_tokens": "subtokens",
     "model_name": "base",
 }
 """What other trainers call the same: for hints."""

@@ -284,8 +284,9 @@ def _refuse_temperature(recipe: Recipe, job: TrainTask) -> None:
 
 def _describe(folder: Path, recipe: Recipe, job: TrainTask) -> Manifest:
     base = recipe.portable()["model"]["base"]
+    defaults = {**job.generation_defaults, **recipe.publish.generation_defaults}
     return derive_manifest(folder, task=job.task).model_copy(
-        update={"base_model": base, "generation_defaults": recipe.publish.generation_defaults}
+        update={"base_model": base, "generation_defaults": defaults}
     )
 
 

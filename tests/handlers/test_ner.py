@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import InputTooLong, InvalidRequest
+from contracts.errors import CheckpointError, InputTooLong, InvalidRequest
 from contracts.schemas import Entity
 from contracts.tasks import Task
 from handlers.base import Prepared
+from handlers.ner import NerHandler
 from handlers.pipeline import Pipeline
 from handlers.tags import group_starts, read_tags
 from handlers.word_windows import cuts_between, word_windows
@@ -319,3 +320,21 @@ def test_each_token_comes_from_the_window_with_most_context(
 
 def test_a_text_without_tokens_has_no_entities(pipelines: dict[str, Pipeline]) -> None:
     assert pipelines["bert"]([tag("\u200b", ignore_labels=[])]) == [[]]
+
+
+def test_a_manifest_names_the_strategy_of_requests_that_name_none(tmp_path: Path) -> None:
+    pipeline = lookup_pipeline(tmp_path, "bert", Task.TOKEN_CLASSIFICATION, BIO)
+    tokenizer, manifest = pipeline.handler.tokenizer, pipeline.handler.manifest
+
+    def with_default(strategy: str) -> Pipeline:
+        defaults = {"generation_defaults": {"aggregation_strategy": strategy}}
+        handler: NerHandler = NerHandler(manifest.model_copy(update=defaults), tokenizer)
+        return Pipeline(handler, pipeline.backend)
+
+    text = "Honolulu and Chicago are far from Hamburg and Hawaii"
+    simple, first = pipeline([tag(text)]), pipeline([tag(text, aggregation_strategy="first")])
+    assert simple != first
+    assert with_default("first")([tag(text)]) == first
+    assert with_default("first")([tag(text, aggregation_strategy="simple")]) == simple
+    with pytest.raises(CheckpointError, match="must be one of none, simple, first"):
+        with_default("last")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from contracts.tasks import Task
 from handlers.base import Handler, Prepared
@@ -22,14 +23,15 @@ from train.tasks.qa import LabelledQuestion
 
 
 def prepare(
-    folder: Path, task: Task, file: str, architecture: str, max_tokens: int = 128
+    folder: Path, task: Task, file: str, architecture: str, max_tokens: int = 128, **model: Any
 ) -> tuple[TrainTask, list[Any], Handler[Any, Any]]:
-    sections = {"model": {"name": "m", "task": task}, "data": {"train": folder / file}}
+    sections = {"model": {"name": "m", "task": task, **model}, "data": {"train": folder / file}}
     job = training_task(Recipe.model_validate(sections))
     examples = job.read(folder / file)
     job.learn_labels(examples)
     checkpoint = tiny_checkpoint(folder / architecture, architecture, task, job.labels or None)
     manifest = derive_manifest(checkpoint, task=task)
+    manifest = manifest.model_copy(update={"generation_defaults": job.generation_defaults})
     return job, examples, load_handler(manifest, TextTokenizer.load(checkpoint, max_tokens))
 
 
@@ -98,6 +100,33 @@ def test_sub_tokens_continue_an_entity(tmp_path: Path) -> None:
     half = (len(names) - 2) // 2
     assert half > 1, "the tiny tokenizer should split the word"
     assert names == ["-", *2 * ["B-LOC", *["I-LOC"] * (half - 1)], "-"]
+
+
+@pytest.mark.parametrize("labels", [None, ["O", "B-PER", "I-PER", "E-PER", "S-PER"]])
+def test_words_are_learnt_by_their_first_sub_token_if_asked_for(
+    tmp_path: Path, labels: list[str] | None
+) -> None:
+    write_ner(tmp_path)
+    if labels:
+        text = (tmp_path / "train.conll").read_text()
+        (tmp_path / "train.conll").write_text(text.replace("LOC", "PER"))
+    for architecture in ("bert", "roberta", "deberta-v2"):
+        job, examples, handler = prepare(
+            *(tmp_path, Task.TOKEN_CLASSIFICATION, "train.conll", architecture),
+            subtokens="first",
+            labels=labels,
+        )
+        assert job.score(examples, answers_by_heart(job, examples, handler))["entity_f1"] == 1
+    job, _, handler = prepare(
+        *(tmp_path, Task.TOKEN_CLASSIFICATION, "train.conll", "bert"),
+        subtokens="first",
+        labels=labels,
+    )
+    kind = "PER" if labels else "LOC"
+    example = LabelledSpans("here", "Honolulu in Honolulu", ((0, 8, kind),))
+    (row,) = job.rows([example], handler)
+    names = [job.labels[one] for one in row.targets["labels"] if one != IGNORED]
+    assert names == [f"S-{kind}" if labels else f"B-{kind}", "O", "O"]
 
 
 def test_learnt_by_heart_answers_score_full_marks(tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ class TrainTask(ABC):
             "label2id": {label: index for index, label in enumerate(self.labels)},
         }
 
+    @property
+    def generation_defaults(self) -> dict[str, Any]:
+        """Defaults of request parameters that the training asks for, beneath the recipe's own."""
+        return {}
+
     def rows(self, examples: Sequence[Any], handler: Handler[Any, Any]) -> list[LabelledRow]:
         """Training rows: exactly those that serving would run, with their targets.
 

@@ -15,10 +15,12 @@ from handlers.base import Prepared
 from handlers.ner import Tagged
 from handlers.tags import read_tags
 from handlers.tokenization import TextTokenizer
+from handlers.words import WordReader
 from train.baselines import Gazetteer
 from train.data.conll import TaggedSentence, read_conll
 from train.data.tables import blank, format_of, read_table
 from train.data.tags import find_scheme, read_entities
+from train.recipe import Recipe
 from train.rows import IGNORED
 from train.scores import span_scores
 from train.tasks.base import Example, Scores, TrainTask
@@ -44,13 +46,25 @@ class NerTraining(TrainTask):
     """Token classification heads.
 
     Every sub-token is labelled, the first of an entity with ``B-`` and all others with ``I-``: so
-    the strategy *simple*, which is the default of serving, finds whole words.
+    the strategy *simple*, which is the default of serving, finds whole words. Or only the first of
+    each word is; the version then says that *first* is its strategy.
     """
 
     task = Task.TOKEN_CLASSIFICATION
     metric = "entity_f1"
     auto_class = "AutoModelForTokenClassification"
     per_token = True
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self._words: WordReader | None = None
+
+    @property
+    def generation_defaults(self) -> dict[str, Any]:
+        """The strategy that fits what was labelled."""
+        if self.recipe.model.subtokens == "first":
+            return {"aggregation_strategy": "first"}
+        return {}
 
     def read(self, path: Path) -> list[LabelledSpans]:
         """One example per sentence; its text is the tokens with a space between them."""
@@ -117,10 +131,22 @@ class NerTraining(TrainTask):
     def targets(
         self, example: LabelledSpans, prepared: Prepared, tokenizer: TextTokenizer
     ) -> list[dict[str, Any]]:
-        """Label indices per token of each window, nothing to learn at special tokens."""
+        """Label indices per token of each window, nothing to learn at special tokens.
+
+        With ``model.subtokens = "first"`` there is nothing to learn inside of words either.
+        """
         tagged: Tagged = prepared.context
         index = {label: number for number, label in enumerate(self.labels)}
-        found = [index[tag] for tag in self._tag(tagged.encoding.offsets, example.spans)]
+        offsets = tagged.encoding.offsets
+        firsts = self._firsts(example.text, tagged, tokenizer)
+        ends = [*firsts[1:], len(offsets)]
+        units = [
+            (offsets[first][0], offsets[end - 1][1])
+            for first, end in zip(firsts, ends, strict=True)
+        ]
+        found = [IGNORED] * len(offsets)
+        for first, tag in zip(firsts, self._tag(units, example.spans), strict=True):
+            found[first] = index[tag]
         before = len(tokenizer.single_prefix)
         targets = []
         for window, row in zip(tagged.windows, prepared.rows, strict=True):
@@ -143,7 +169,7 @@ class NerTraining(TrainTask):
         return str(example.text)
 
     def items(self, examples: Sequence[LabelledSpans]) -> list[NerItem]:
-        """Texts with the default strategy."""
+        """Texts with the version's strategy."""
         return [NerItem(example.text, NerParameters()) for example in examples]
 
     def score(
@@ -194,8 +220,17 @@ class NerTraining(TrainTask):
             else:
                 self.note("rows without a token, left out")
 
+    def _firsts(self, text: str, tagged: Tagged, tokenizer: TextTokenizer) -> list[int]:
+        """The tokens that are labelled: all, or the first of each word."""
+        tokens = len(tagged.encoding.ids)
+        if self.recipe.model.subtokens == "all" or not tokens:
+            return list(range(tokens))
+        self._words = self._words or WordReader(tokenizer)
+        starts: list[int] = self._words.starts(text, tagged.encoding, tokens).tolist()
+        return starts
+
     def _tag(self, offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[str]:
-        """One label per token: the entity that it overlaps, in the scheme of ``labels``."""
+        """One label per token or word: the entity that it overlaps, in the scheme of ``labels``."""
         known = set(self.labels)
         tags = ["O"] * len(offsets)
         token = 0
