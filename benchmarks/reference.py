@@ -1,9 +1,9 @@
 """The yardstick for ``tuneserve train``: a plain script around the Hugging Face ``Trainer``.
 
-``python -m benchmarks.reference NAME --data FOLDER [--seed N]`` fine-tunes MiniLM on one of the
-public data sets as the tutorials do it: all training rows, batches of 32 in random order padded to
-their longest row, AdamW at 1e-4 falling to 0 in a straight line, bf16, no dev set, the last
-weights. It prints the test score, by the same formulas as ours, and the seconds of everything.
+``python -m benchmarks.reference NAME --data FOLDER [--seed N] [--epochs N]`` fine-tunes MiniLM
+on one of the public data sets as the tutorials do it: all training rows, batches of 32 in random order
+padded to their longest row, AdamW at 1e-4 falling to 0 in a straight line, bf16, no dev set, the
+last weights. It prints the test score, by the same formulas as ours, and the seconds of everything.
 Nothing of the serving path is used, and nothing of ours but the readers of files and the scores.
 """
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("name", choices=EPOCHS)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--seed", default=42, type=int)
+    parser.add_argument("--epochs", type=int, help="fewer, to see what one takes")
     arguments = parser.parse_args()
     began, cpu_began = time.perf_counter(), time.process_time()
     overrides = [f"data.dir={json.dumps(str(arguments.data.resolve()))}"]
@@ -61,7 +62,7 @@ def main() -> None:
                 bf16=True,
                 seed=arguments.seed,
                 learning_rate=1e-4,
-                num_train_epochs=EPOCHS[arguments.name],
+                num_train_epochs=arguments.epochs or EPOCHS[arguments.name],
                 per_device_train_batch_size=32,
                 save_strategy="no",
                 report_to="none",
