@@ -1,10 +1,11 @@
 """The yardstick for ``tuneserve train``: a plain script around the Hugging Face ``Trainer``.
 
-``python -m benchmarks.reference NAME --data FOLDER [--seed N] [--epochs N]`` fine-tunes MiniLM
-on one of the public data sets as the tutorials do it: all training rows, batches of 32 in random order
-padded to their longest row, AdamW at 1e-4 falling to 0 in a straight line, bf16, no dev set, the
-last weights. It prints the test score, by the same formulas as ours, and the seconds of everything.
-Nothing of the serving path is used, and nothing of ours but the readers of files and the scores.
+``python -m benchmarks.reference NAME --data FOLDER [--seed N] [--epochs N]`` fine-tunes MiniLM on
+one of the public data sets as the tutorials do it: all training rows, batches of 32 in random
+order padded to their longest row, AdamW at 1e-4 falling to 0 in a straight line, bf16, no dev
+set, the last weights. It prints the test score, by the same formulas as ours, and the seconds of
+everything. Nothing of the serving path is used, and nothing of ours but the readers of files and
+the scores.
 """
 
 import argparse
