@@ -118,7 +118,7 @@ class LengthBatches:
 
 
 class Share:
-    """The part of each batch that one of several processes runs: every so-manieth row.
+    """The part of each batch that one of several processes runs: of n, every n-th row.
 
     A step so sees the recipe's batch, however many processes there are. A process whose share of a
     small batch is empty runs its first row with a weight of nothing; see ``TaskTrainer``.
