@@ -209,7 +209,7 @@ class Recipe(Part):
 
     seed: int = 42
     snapshot_every_s: float = Field(
-        default=60, ge=0, description="What --resume may have to do again, at most."
+        default=120, ge=0, description="What --resume may have to do again, at most."
     )
     model: Model
     data: Data
