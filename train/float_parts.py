@@ -38,11 +38,15 @@ def keep_in_float(
         graph = MixedGraph(onnx_fp32, aside)
         for parts in attempts(list(noise_by_part(graph, calibration))):
             graph.write(parts, file)
-            measured = exam.measure(plain.artifact.model_copy(update={"float_parts": parts}))
-            if measured.verified:
-                aside.unlink()
-                return replace(measured, tried=[_sentence([], plain.reasons), *plain.tried])
-            plain.tried.append(_sentence(parts, measured.reasons))
+            artifact = plain.artifact.model_copy(update={"float_parts": parts})
+            reasons = exam.losses(artifact)
+            if not reasons:
+                measured = exam.measure(artifact)
+                reasons = measured.reasons
+                if measured.verified:
+                    aside.unlink()
+                    return replace(measured, tried=[_sentence([], plain.reasons), *plain.tried])
+            plain.tried.append(_sentence(parts, reasons))
     except CheckpointError as error:
         reason = told(exam.version.folder, error)
         plain.tried.append(f"No part can be kept in float: {reason}")

@@ -9,7 +9,7 @@ from model_store.hashing import verify_file, verify_hashes
 from model_store.manifest import Artifact
 from model_store.version import ModelVersion
 from train.judge import failures, judge, judge_gain, judge_losses
-from train.measure import Measured, measure_one, unusable
+from train.measure import Measured, answers_of, measure_one, unusable
 from train.recipe import Gates
 from train.tasks.base import TrainTask
 
@@ -150,6 +150,20 @@ class Exam:
         except CheckpointError as error:
             return unusable(self.version.folder, artifact, error)
         return self._judged(measured, answers)
+
+    def losses(self, artifact: Artifact) -> list[str]:
+        """What rounding costs an artifact on dev: a short exam, for one of several tries.
+
+        Raises:
+            CheckpointError: it cannot be loaded, or nothing was measured before.
+        """
+        if self.reference is None:
+            raise CheckpointError("There is no reference to compare with.")
+        job = self.job
+        answers = answers_of(self.version, artifact, job, self.dev)
+        agreement = job.agreement(self._expected, answers)
+        short = Measured(artifact, job.score(self.dev, answers), {}, agreement, 0, 0.0)
+        return judge_losses(short, self.reference, job.metric, job.task, self.gates)
 
     def lost(self, measured: Measured) -> bool:
         """Whether score or labels are all that keeps an artifact outside the gate."""
