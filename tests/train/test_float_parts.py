@@ -60,7 +60,7 @@ def told(version: ModelVersion) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("wish", ["true", "false"])
+@pytest.mark.parametrize("wish", ["true", pytest.param("false", marks=pytest.mark.e2e)])
 def test_the_layer_that_int8_ruins_is_published_in_float(wish: str, tmp_path: Path) -> None:
     version, console = run(tmp_path, (0,), f"artifacts.onnx_fp32={wish}")
     int8 = version.artifact("onnx", "int8")
@@ -134,6 +134,7 @@ def test_a_graph_that_cannot_be_mixed_leaves_int8_refused(
     assert tried.startswith("No part can be kept in float: onnx/model.onnx cannot be read")
 
 
+@pytest.mark.e2e  # one way more to what the others show
 def test_a_later_export_keeps_layers_in_float_too(tmp_path: Path) -> None:
     version, _ = run(tmp_path, (0,), *PLAIN)
     folder = tmp_path / "more"
