@@ -120,8 +120,8 @@ class LengthBatches:
 class Share:
     """The part of each batch that one of several processes runs: of n, every n-th row.
 
-    A step so sees the recipe's batch, however many processes there are. A process whose share of a
-    small batch is empty runs its first row with a weight of nothing; see ``TaskTrainer``.
+    A step so sees the recipe's batch, however many processes there are. Only in a batch of fewer
+    rows than processes the first row counts more than once: a process without a share runs it too.
     """
 
     def __init__(self, batches: LengthBatches, process: int, processes: int) -> None:
