@@ -10,3 +10,9 @@ class Task(StrEnum):
     TOKEN_CLASSIFICATION = "token-classification"
     QUESTION_ANSWERING = "question-answering"
     SUMMARIZATION = "summarization"
+    TRANSLATION = "translation"
+    TEXT2TEXT_GENERATION = "text2text-generation"
+
+
+GENERATION_TASKS = (Task.SUMMARIZATION, Task.TRANSLATION, Task.TEXT2TEXT_GENERATION)
+"""What a sequence-to-sequence checkpoint may be fine-tuned for; all are answered alike."""
