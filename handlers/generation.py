@@ -97,9 +97,7 @@ class GenerationHandler:
 
     def stream(self, item: GenerationItem) -> TextStream:
         """For the text of an answer piece by piece."""
-        return TextStream(
-            self.detokenizer, clean_up=item.parameters.clean_up_tokenization_spaces
-        )
+        return TextStream(self.detokenizer, clean_up=item.parameters.clean_up_tokenization_spaces)
 
     def token(self, id: int, text: str, logprob: float) -> Token:
         """One token as it is told."""

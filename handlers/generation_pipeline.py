@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from contracts.errors import ServingError
+from contracts.errors import BackendFailure, ServingError
 from contracts.generation import Generated, GenerationItem
 from handlers.base import Prepared
 from handlers.decoding.scheduler import Generation, Scheduler
@@ -54,9 +54,12 @@ class GenerationPipeline:
                 start(index, prepared)
         while scheduler:
             for one in scheduler.step():
-                if one.search is None or one.search.ended is None:
-                    continue
                 index, part = one.place
+                if one.search is None or one.search.broken:
+                    answers[index] = BackendFailure()
+                    continue
+                if one.search.ended is None:
+                    continue
                 before, outputs = work[index]
                 outputs[part] = one.search.ended
                 whole = [output for output in outputs if output is not None]

@@ -1,5 +1,6 @@
 """A document in passages that a model can read: whole sentences, as many as fit."""
 
+import itertools
 from collections.abc import Sequence
 
 from tokenizers import Encoding
@@ -25,7 +26,7 @@ def passages(text: str, encoding: Encoding, room: int) -> list[tuple[int, int]]:
     cuts = [0, *_ends(encoding, [end for _, end in sentences(text)]), tokens]
     found: list[tuple[int, int]] = []
     start = 0
-    for cut, following in zip(cuts, cuts[1:], strict=False):
+    for cut, following in itertools.pairwise(cuts):
         if following - start > room and cut > start:
             found.append((start, cut))
             start = cut

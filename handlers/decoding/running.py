@@ -60,8 +60,10 @@ class RunningBatch:
         for search in self._searches:
             rows = range(start, start + search.rows)
             start += search.rows
-            parents = search.advance(logits[rows.start : rows.stop])
-            if search.ended is not None:
+            mine = logits[rows.start : rows.stop]
+            search.broken = not np.isfinite(mine.max())
+            parents = None if search.broken else search.advance(mine)
+            if search.broken or search.ended is not None:
                 moved = True
                 continue
             running.append(search)

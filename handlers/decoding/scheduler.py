@@ -33,6 +33,7 @@ class Generation:
         stops: of its stop strings.
         place: the caller's own.
         search: its decoding, once it runs; ``search.ended`` is the result.
+        alone: whether it must not share a batch: one that it was in has failed.
     """
 
     row: Row
@@ -40,6 +41,7 @@ class Generation:
     stops: Stops | None
     place: Any
     search: Search | None = None
+    alone: bool = False
 
     @property
     def reserved_tokens(self) -> int:
@@ -111,11 +113,27 @@ class Scheduler:
             for search in searches:
                 del self._running[search]
 
+    def evict(self) -> list[Generation]:
+        """Stop all that runs, for a batch that failed; each may be submitted again, from its start.
+
+        Returns:
+            What ran, in order of arrival.
+        """
+        running = list(self._running.values())
+        self._running = {}
+        self._batch = RunningBatch(self._backend)
+        for one in running:
+            one.search = None
+        return running
+
     def step(self) -> list[Generation]:
         """Admit what fits, then decode one token in every row.
 
         Returns:
-            The generations that moved; those with ``search.ended`` have left.
+            The generations that moved; those with ``search.ended``, or broken, have left.
+
+        Raises:
+            Exception: the backend's; see ``evict``.
         """
         self._admit()
         moved = list(self._running.values())
@@ -131,8 +149,10 @@ class Scheduler:
             one = self._waiting[0]
             reserved += one.reserved_tokens
             tokens += self._padded(one)
-            busy = bool(fresh or self._running)
-            if busy and (reserved > self.max_kv_tokens or not self._backend.batchable):
+            others = [*fresh, *self._running.values()]
+            if others and (one.alone or others[-1].alone or not self._backend.batchable):
+                break
+            if others and reserved > self.max_kv_tokens:
                 break
             if fresh and tokens > ENCODED_TOKENS:
                 break

@@ -38,6 +38,8 @@ class Search(ABC):
 
     rows: int
     ended: Ended | None = None
+    broken = False
+    """Whether the model gave numbers that are none: there is no answer."""
 
     def __init__(self, decoding: Decoding, source_ids: Sequence[int], stops: Stops | None) -> None:
         """Start before the first token.

@@ -1,4 +1,4 @@
-"""How one answer is decoded: the request's parameters over the checkpoint's ``generation_config``."""
+"""How one answer is decoded: a request's parameters over the checkpoint's own."""
 
 import secrets
 from collections.abc import Mapping, Sequence
