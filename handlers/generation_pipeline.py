@@ -78,7 +78,7 @@ class GenerationPipeline:
 
 
 def generations(prepared: Prepared, place: object) -> list[Generation]:
-    """What the rows of one item ask for; each knows ``(place, row)``."""
+    """What the rows of one item ask for; the ``place`` of each is ``(place, row)``."""
     request: Request = prepared.context
     return [
         Generation(row, request.decoding, request.stops, (place, part))

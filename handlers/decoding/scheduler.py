@@ -75,6 +75,11 @@ class Scheduler:
         return bool(self._waiting or self._running)
 
     @property
+    def generations(self) -> list[Generation]:
+        """All that wait or run."""
+        return [*self._waiting, *self._running.values()]
+
+    @property
     def waiting(self) -> int:
         """Generations that wait."""
         return len(self._waiting)
@@ -117,7 +122,7 @@ class Scheduler:
         """Stop all that runs, for a batch that failed; each may be submitted again, from its start.
 
         Returns:
-            What ran, in order of arrival.
+            What ran, in the order in which it joined.
         """
         running = list(self._running.values())
         self._running = {}
