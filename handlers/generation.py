@@ -17,9 +17,10 @@ from contracts.tasks import Task
 from handlers.base import Prepared
 from handlers.decoding.search import Ended, Stops
 from handlers.decoding.settings import Decoding, resolve
-from handlers.detokenizer import Detokenizer, StopStrings, TextStream
+from handlers.detokenizer import Detokenizer, TextStream
 from handlers.languages import Languages
 from handlers.passages import passages
+from handlers.stop_strings import StopStrings
 from handlers.tokenization import Row, TextTokenizer
 from model_store.manifest import Manifest
 
@@ -111,7 +112,7 @@ class GenerationHandler:
             if forced is not None:
                 given["forced_bos_token_id"] = forced
         decoding = resolve(given, self.manifest.generation_defaults)
-        stops = StopStrings(decoding.stop, self.detokenizer) if decoding.stop else None
+        stops = StopStrings(decoding.stop, self.detokenizer).complete if decoding.stop else None
         if not encoding.ids:
             raise InvalidRequest("inputs has no character that the model can read.")
         rows, cut = self._rows(item, encoding)
