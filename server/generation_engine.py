@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from contracts.errors import BackendFailure, Overloaded, RequestTooLarge, ServingError
+from contracts.generation import Generated
 from handlers.base import Prepared
 from handlers.decoding.scheduler import Generation, Scheduler
-from handlers.decoding.search import Ended
+from handlers.decoding.search import Ended, SingleSearch
 from handlers.generation_pipeline import GenerationPipeline, generations
 from server.generation_jobs import Answering, GenerationJob
 from server.hub import Hub
@@ -200,8 +201,7 @@ class GenerationEngine(Lane[GenerationJob]):
     def _stream(self, model: str, one: Generation, answering: Answering) -> None:
         """Send the newest token of an answer that is told as it comes."""
         search = one.search
-        assert search is not None
-        if answering.text is None or search.rows > 1:
+        if answering.text is None or not isinstance(search, SingleSearch):
             return
         handler = self.pipelines[model].handler
         token = search.newest[0]
@@ -228,6 +228,7 @@ class GenerationEngine(Lane[GenerationJob]):
             return
         handler = self.pipelines[model].handler
         item = job.work.items[answering.item]
+        answer: Generated | Prepared | ServingError
         try:
             answer = handler.postprocess(item, answering.prepared, outputs)
         except Exception:

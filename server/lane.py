@@ -86,7 +86,8 @@ class Lane(Generic[AnyJob]):
 def preprocess(handler: Any, items: list[Any]) -> list[Prepared | ServingError]:
     """Tokenise all items at once; when that fails, one by one, so that a failure stays its own."""
     try:
-        return handler.preprocess(items)
+        prepared: list[Prepared | ServingError] = handler.preprocess(items)
+        return prepared
     except Exception:
         if len(items) == 1:
             logger.exception("an item could not be prepared")
