@@ -19,7 +19,7 @@ from handlers.batching import RowQueue
 from handlers.pipeline import Pipeline
 from server.hub import Hub
 from server.jobs import Job, Place
-from server.lane import Lane, preprocess
+from server.intake import Intake, preprocess
 from server.messages import BatchRan
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ row costs. A later request with one text so passes the tail of an earlier one wi
 waits for no more than what came within its own time (start-time fair queueing, Goyal 1996)."""
 
 
-class Engine(Lane[Job]):
+class Engine(Intake[Job]):
     """Receives work, batches rows over requests, answers each request when its rows are done."""
 
     job_class = Job

@@ -18,7 +18,7 @@ from handlers.decoding.search import Ended, SingleSearch
 from handlers.generation_pipeline import GenerationPipeline, generations
 from server.generation_jobs import Answering, GenerationJob
 from server.hub import Hub
-from server.lane import Lane, preprocess
+from server.intake import Intake, preprocess
 from server.messages import Chunk, Decoding
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ TOLD_EVERY_S = 0.1
 """How often the gauges of a model are sent."""
 
 
-class GenerationEngine(Lane[GenerationJob]):
+class GenerationEngine(Intake[GenerationJob]):
     """Receives work, decodes for all of it at once, answers or streams."""
 
     job_class = GenerationJob

@@ -22,7 +22,7 @@ TOKENIZE_CHARACTERS = 200_000
 _TOO_LATE = "The answer was not ready within the request's time; send less, or allow more time."
 
 
-class Lane(Generic[AnyJob]):
+class Intake(Generic[AnyJob]):
     """The requests of one engine, from their arrival to their answer."""
 
     job_class: type[AnyJob]
