@@ -6,7 +6,7 @@ joined in order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenizers import Encoding
@@ -36,12 +36,14 @@ class Request:
         decoding: the parameters.
         stops: of its stop strings, or None.
         tokens_in: that the encoder reads, over all passes.
+        details: whether the answer tells its tokens.
         passes: how often summaries were summed up again.
     """
 
     decoding: Decoding
     stops: Stops | None
     tokens_in: int
+    details: bool
     passes: int = 0
 
 
@@ -116,7 +118,9 @@ class GenerationHandler:
         if not encoding.ids:
             raise InvalidRequest("inputs has no character that the model can read.")
         rows, cut = self._rows(item, encoding)
-        return Prepared(rows, cut, Request(decoding, stops, sum(map(len, rows))))
+        return Prepared(
+            rows, cut, Request(decoding, stops, sum(map(len, rows)), bool(item.parameters.details))
+        )
 
     def _rows(self, item: GenerationItem, encoding: Encoding) -> tuple[list[Row], bool]:
         """The rows of a text, and whether some of it was cut off."""
@@ -155,11 +159,8 @@ class GenerationHandler:
             return None
         again = [self._row(item, encoding.ids[start:end]) for start, end in parts]
         tokens_in = request.tokens_in + sum(map(len, again))
-        return Prepared(
-            again,
-            False,
-            Request(request.decoding, request.stops, tokens_in, request.passes + 1),
-        )
+        following = replace(request, tokens_in=tokens_in, passes=request.passes + 1)
+        return Prepared(again, False, following)
 
     def _answer(
         self, item: GenerationItem, text: str, outputs: Sequence[Ended], request: Request

@@ -127,7 +127,7 @@ class GenerationEngine(Intake[GenerationJob]):
         if job.work.stream and len(answering.outputs) == 1:
             pipeline = self.pipelines[model]
             answering.text = pipeline.handler.stream(job.work.items[answering.item])
-        for one in generations(answering.prepared, answering):
+        for one in generations(answering.prepared, answering, logprobs=job.work.stream):
             job.generations.add(one)
             self._scheduler(model).submit(one)
 
