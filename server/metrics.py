@@ -55,8 +55,8 @@ class Metrics:
         self.per_token = histogram(
             "token_seconds", "Mean time from one generated token to the next.", _TOKEN_SECONDS
         )
-        self.tokens_in = counter("tokens_in", "Tokens that generating models read.", ["model"])
-        self.tokens_out = counter("tokens_out", "Tokens generated.", ["model"])
+        self.source_tokens = counter("source_tokens", "Tokens read for answers.", ["model"])
+        self.generated_tokens = counter("generated_tokens", "Tokens of answers.", ["model"])
 
     def watch(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
         """Show what is true at the moment of the scrape."""
@@ -93,8 +93,8 @@ class Metrics:
                 self._generated(model.id, done)
 
     def _generated(self, model: str, done: Done) -> None:
-        self.tokens_in.labels(model).inc(done.tokens_in)
-        self.tokens_out.labels(model).inc(done.tokens_out)
+        self.source_tokens.labels(model).inc(done.tokens_in)
+        self.generated_tokens.labels(model).inc(done.tokens_out)
         if done.first_token_s:
             self.first_token.labels(model).observe(done.first_token_s)
         if done.per_token_s:

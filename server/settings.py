@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     kv_cache_mb: int = Field(
         default=1024,
         ge=1,
-        description="Key-value caches of all answers being generated; beyond, the answer is 429.",
+        description="Key-value cache of each model that generates; what fits runs at once.",
     )
 
     drain_timeout_s: float = Field(

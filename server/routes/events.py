@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from contracts.errors import DeadlineExceeded, InvalidRequest, ServingError, Unavailable
+from contracts.errors import (
+    BackendFailure,
+    DeadlineExceeded,
+    InvalidRequest,
+    ServingError,
+    Unavailable,
+)
 from contracts.generation import Generated, GenerationBody, StreamEvent
 from contracts.schemas import Body
 from server.errors import error_body, error_response, first_error
@@ -96,8 +102,10 @@ async def open_stream(
         first = await first_of(asyncio.ensure_future(stream.take()), request, work.deadline)
         if first is None:
             return Response(status_code=CLIENT_GONE), None
-        if isinstance(first, Done) and (failed := first_error(first.answers)):
-            return error_response(failed[1], work.request_id), first
+        if isinstance(first, Done):
+            failed = first_error(first.answers)
+            error = failed[1] if failed else BackendFailure()
+            return error_response(error, work.request_id), first
         handed_on = True
         return EventStream(link, work, stream, first, model), None
     finally:
@@ -120,7 +128,7 @@ class EventStream(Response):
         link: EngineLink,
         work: Work,
         stream: TokenStream,
-        first: list[Chunk] | Done,
+        first: list[Chunk],
         model: ModelStatus,
     ) -> None:
         """Take over work whose first token is there; ``__call__`` ends it in any case."""
@@ -175,14 +183,14 @@ class EventStream(Response):
 
         ``send`` waits while the caller does not read; tokens that came meanwhile go out together.
         """
-        held: list[Chunk] = []
-        news = self._first
-        while not isinstance(news, Done):
-            *ready, last = *held, *news
-            held = [last]
+        *ready, held = self._first
+        while True:
             if ready:
                 await _send(send, b"".join(_event(_token(chunk)) for chunk in ready))
             news = await self._stream.take()
+            if isinstance(news, Done):
+                break
+            *ready, held = held, *news
         self.done = news
         if failed := first_error(news.answers):
             raise failed[1]
@@ -208,12 +216,12 @@ def _event(data: Mapping[str, Any], name: str = "") -> bytes:
 
 
 def _token(chunk: Chunk) -> StreamEvent:
-    """One token as an event; a special one has no text, so that the texts join to the answer."""
+    """One token as an event."""
     return {
         "index": chunk.index,
         "token": {
             "id": chunk.token,
-            "text": "" if chunk.special else chunk.text,
+            "text": chunk.text,
             "logprob": chunk.logprob,
             "special": chunk.special,
         },
@@ -222,16 +230,11 @@ def _token(chunk: Chunk) -> StreamEvent:
     }
 
 
-def _last(held: Sequence[Chunk], done: Done) -> StreamEvent:
+def _last(held: Chunk, done: Done) -> StreamEvent:
     """The last token and all that is known about the answer."""
     answer: Generated = done.answers[0]
     details = answer["details"]
-    if held:
-        token = _token(held[0])
-    else:  # an answer that was not made token by token comes as one
-        whole = Chunk(done.id, 0, 1, -1, answer["generated_text"], 0.0, special=False)
-        token = _token(whole)
-    return token | {
+    return _token(held) | {
         "generated_text": answer["generated_text"],
         "summary_text": answer["summary_text"],
         "translation_text": answer["translation_text"],

@@ -8,7 +8,6 @@ capitals is an instruction:
 ``FULL``     the answer is ``Overloaded``
 ``BROKEN``   the answer is ``BackendFailure``
 ``LATE``     the answer is ``DeadlineExceeded``
-``WHOLE``    what follows is answered at once, without a token
 ``EOS``      a special token
 ``LINES``    a token with every character that some client takes for the end of a line
 """
@@ -109,14 +108,10 @@ class StandIn:
                 case "FULL" | "BROKEN" | "LATE":
                     yield _done(work, [ERRORS[word]], 0)
                     return
-                case "WHOLE":
-                    rest = words[words.index(word) + 1 :]
-                    yield _done(work, [_answer(work, " ".join(rest), len(rest))], len(rest))
-                    return
                 case _:
                     special = word == "EOS"
-                    text = "</s>" if special else LINES if word == "LINES" else f"{word} "
-                    texts += [] if special else [text]
+                    text = "" if special else LINES if word == "LINES" else f"{word} "
+                    texts.append(text)
                     ids.append(len(word))
                     if work.stream:
                         yield Chunk(work.id, 0, len(ids), ids[-1], text, -0.5, special)
