@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import BackendFailure, DeadlineExceeded, Overloaded, ServingError
-from contracts.generation import Generated
+from contracts.generation import Generated, GenerationParameters
 from server.hub import Connection, Hub
 from server.messages import (
     Cancel,
@@ -123,11 +123,12 @@ class StandIn:
 
 def _answer(work: Work, text: str, tokens: int) -> Generated:
     answer: Generated = {"summary_text": text, "translation_text": text, "generated_text": text}
-    if work.items[0].parameters.details:
+    parameters = work.items[0].parameters
+    if isinstance(parameters, GenerationParameters) and parameters.details:
         answer["details"] = {
             "finish_reason": "length",
             "generated_tokens": tokens,
-            "seed": work.items[0].parameters.seed,
+            "seed": parameters.seed,
             "prefill": [],
             "tokens": [],
         }
