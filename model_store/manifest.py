@@ -110,6 +110,14 @@ class Manifest(BaseModel):
         description="All that is ever added to a published version; the newest last.",
     )
 
+    @property
+    def generates(self) -> bool:
+        """Whether it writes its answer token by token: a sequence-to-sequence architecture."""
+        return self.architecture.endswith("ForConditionalGeneration") or self.architecture in (
+            "MarianMTModel",
+            "EncoderDecoderModel",
+        )
+
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a version's folder and look for the files it names.
