@@ -9,6 +9,7 @@ from typing import Any
 
 from contracts.tasks import Task
 from handlers.base import Handler
+from handlers.generation_pipeline import GenerationPipeline
 from handlers.pipeline import Pipeline
 from handlers.tokenization import TextTokenizer
 from model_store.backends.base import BackendChoice
@@ -17,12 +18,14 @@ from model_store.version import ModelVersion
 
 
 def load_handler(manifest: Manifest, tokenizer: TextTokenizer) -> Handler[Any, Any]:
-    """The handler of the manifest's task."""
+    """The handler of the manifest's task; of a model that generates see ``load_pipeline``."""
     table: dict[Task, type[Handler[Any, Any]]] = import_module("handlers.tasks").HANDLERS
     return table[manifest.task](manifest, tokenizer)
 
 
-def load_pipeline(version: ModelVersion, choice: BackendChoice | None = None) -> Pipeline:
+def load_pipeline(
+    version: ModelVersion, choice: BackendChoice | None = None
+) -> Pipeline | GenerationPipeline:
     """Load one version on the backend that was asked for.
 
     Args:
@@ -32,9 +35,14 @@ def load_pipeline(version: ModelVersion, choice: BackendChoice | None = None) ->
     Raises:
         CheckpointError: the tokenizer, the weights or the artifact cannot be used.
     """
-    from model_store.backends.load import load_backend
+    from model_store.backends.load import load_backend, load_generating_backend
 
     folder = version.tokenizer_folder or version.folder
     tokenizer = TextTokenizer.load(folder, version.manifest.max_tokens)
-    handler = load_handler(version.manifest, tokenizer)
-    return Pipeline(handler, load_backend(version, choice or BackendChoice()))
+    choice = choice or BackendChoice()
+    if version.manifest.generates:
+        from handlers.generation import GenerationHandler
+
+        writer = GenerationHandler(version.manifest, tokenizer)
+        return GenerationPipeline(writer, load_generating_backend(version, choice))
+    return Pipeline(load_handler(version.manifest, tokenizer), load_backend(version, choice))

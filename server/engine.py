@@ -7,25 +7,22 @@ whole of it.
 
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from contracts.errors import BackendFailure, DeadlineExceeded, ServingError
+from contracts.errors import BackendFailure, ServingError
 from contracts.tensors import Tensors
 from handlers.base import Prepared
 from handlers.batching import RowQueue
 from handlers.pipeline import Pipeline
-from server.hub import Connection, Hub
+from server.hub import Hub
 from server.jobs import Job, Place
-from server.messages import BatchRan, Cancel, Ping, Pong, Status, Work
+from server.intake import Intake, preprocess
+from server.messages import BatchRan
 
 logger = logging.getLogger(__name__)
-
-TOKENIZE_CHARACTERS = 200_000
-"""Text that one step tokenises before a batch runs: a flood of text cannot hold the device."""
 
 ROW_TURN_S = 0.005
 """By how much each further row of one request stands behind the one before it: about what a short
@@ -33,17 +30,16 @@ row costs. A later request with one text so passes the tail of an earlier one wi
 waits for no more than what came within its own time (start-time fair queueing, Goyal 1996)."""
 
 
-class Engine:
+class Engine(Intake[Job]):
     """Receives work, batches rows over requests, answers each request when its rows are done."""
+
+    job_class = Job
 
     def __init__(self, hub: Hub, pipelines: dict[str, Pipeline], max_batch_tokens: int) -> None:
         """Serve ``pipelines`` (by ``name@version``) over ``hub``."""
-        self.hub = hub
+        super().__init__(hub)
         self.pipelines = pipelines
-        self.status: Status | None = None
-        self._waiting: deque[Job] = deque()
         self._rows: RowQueue[str, Place] = RowQueue(max_batch_tokens)
-        self._jobs: dict[tuple[Connection, int], Job] = {}
 
     def step(self, wait_s: float | None = None) -> None:
         """Receive, tokenise, run one batch, answer; blocks only when there is nothing to do.
@@ -62,54 +58,15 @@ class Engine:
                 self._run(model, padded_tokens, wanted)
         self.hub.flush()
 
-    def announce(self, status: Status) -> None:
-        """Tell every HTTP process, now and when it connects, how the models are."""
-        self.status = status
-        for connection in list(self.hub.connections):
-            self.hub.post(connection, status)
-        self.hub.flush()
-
-    def _receive(self, timeout_s: float | None) -> None:
-        for connection, message in self.hub.receive(timeout_s):
-            match message:
-                case None:
-                    if self.status is not None:
-                        self.hub.post(connection, self.status)
-                case Work():
-                    job = Job(message, connection)
-                    self._jobs[connection, message.id] = job
-                    self._waiting.append(job)
-                case Cancel():
-                    if (connection, message.id) in self._jobs:
-                        self._jobs.pop((connection, message.id)).dropped = True
-                case Ping():
-                    self.hub.post(connection, Pong())
-
-    def _over(self, job: Job) -> bool:
-        """Whether nobody waits for this job any more; its deadline is answered here."""
-        if not job.dropped and time.monotonic() > job.work.deadline:
-            self._reply(job, [DeadlineExceeded(_TOO_LATE)] * len(job.work.items))
-        if not job.connection.open:
-            self._jobs.pop((job.connection, job.work.id), None)
-            job.dropped = True
-        return job.dropped
-
     def _tokenize(self) -> None:
         """Turn waiting requests into rows: one tokenise call per model for all that is taken."""
-        taken: dict[str, list[Job]] = {}
-        characters = 0
-        while self._waiting and characters < TOKENIZE_CHARACTERS:
-            job = self._waiting.popleft()
-            if not self._over(job):
-                taken.setdefault(job.work.model, []).append(job)
-                characters += sum(map(_characters, job.work.items))
-        for model, jobs in taken.items():
+        for model, jobs in self._take().items():
             self._prepare(model, jobs)
 
     def _prepare(self, model: str, jobs: Sequence[Job]) -> None:
         pipeline = self.pipelines[model]
         began = time.perf_counter()
-        prepared = _preprocess(pipeline, [item for job in jobs for item in job.work.items])
+        prepared = preprocess(pipeline.handler, [item for job in jobs for item in job.work.items])
         seconds = (time.perf_counter() - began) / len(jobs)
         start = 0
         for job in jobs:
@@ -170,31 +127,6 @@ class Engine:
         for item, prepared, outputs in zip(job.work.items, job.prepared, job.outputs, strict=True):
             answers.append(_postprocess(pipeline, item, prepared, outputs, job))
         self._reply(job, answers)
-
-    def _reply(self, job: Job, answers: list[Any]) -> None:
-        job.dropped = True
-        if self._jobs.pop((job.connection, job.work.id), None) is not None:
-            self.hub.post(job.connection, job.done(answers))
-
-
-_TOO_LATE = "The answer was not ready within the request's time; send less, or allow more time."
-
-
-def _characters(item: Any) -> int:
-    return sum(
-        len(value) for name in item.__slots__ if isinstance(value := getattr(item, name), str)
-    )
-
-
-def _preprocess(pipeline: Pipeline, items: list[Any]) -> list[Prepared | ServingError]:
-    """Tokenise all items at once; when that fails, one by one, so that a failure stays its own."""
-    try:
-        return pipeline.handler.preprocess(items)
-    except Exception:
-        if len(items) == 1:
-            logger.exception("an item could not be prepared")
-            return [BackendFailure()]
-        return [_preprocess(pipeline, [item])[0] for item in items]
 
 
 def _postprocess(

@@ -25,11 +25,13 @@ class Work:
     sent: float
     deadline: float
     """Both on the machine's monotonic clock, in seconds."""
+    stream: bool = False
+    """Whether every token is sent as it comes, as a ``Chunk``; of models that generate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The caller is gone or out of time: work that has not started is dropped."""
+    """The caller is gone or out of time: what has not run is dropped, a stream ends."""
 
     id: int
 
@@ -55,6 +57,45 @@ class Done:
     queue_s: float
     tokenize_s: float
     compute_s: float
+    tokens_in: int = 0
+    """Of all items, as the encoder read them; 0 of models that do not generate, as all below."""
+    tokens_out: int = 0
+    """Generated, special ones included."""
+    first_token_s: float = 0.0
+    """From ``Work.sent`` to the first token."""
+    per_token_s: float = 0.0
+    """Mean time from one token to the next; 0 where there was one at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One generated token of a streamed ``Work``; its ``Done`` comes behind the last one.
+
+    The texts of an answer's chunks, joined, are its text: a token that ends inside a character has
+    an empty text, and the token that completes the character has all of it.
+    """
+
+    id: int
+    item: int
+    index: int
+    """From 1, by item."""
+    token: int
+    """Its id in the vocabulary."""
+    text: str
+    logprob: float
+    special: bool
+    """Not a part of the text, as the token of the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What one model is generating at the moment; told ten times a second at most."""
+
+    model: str
+    running_rows: int
+    waiting_rows: int
+    held_tokens: int
+    """Columns of the key-value caches of all running rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +125,8 @@ class ModelStatus:
     max_tokens: int | None = None
     labels: tuple[str, ...] = ()
     bytes: int = 0
+    generates: bool = False
+    """Whether it writes its answer token by token, and so can stream it."""
 
     @property
     def id(self) -> str:

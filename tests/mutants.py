@@ -127,7 +127,7 @@ MUTANTS = (
     ),
     Mutant(
         "a deadline is not checked",
-        "server/engine.py",
+        "server/intake.py",
         "time.monotonic() > job.work.deadline",
         "False",
         "tests/server/test_engine.py",

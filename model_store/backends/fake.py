@@ -61,18 +61,18 @@ class FakeBackend:
         ids, mask = inputs["input_ids"], inputs["attention_mask"].astype(bool)
         if self.poison_id is not None and bool((ids[mask] == self.poison_id).any()):
             raise BackendFailure("A row holds the poison token.")
-        tokens = _mix(ids.astype(np.uint64) * np.uint64(2) + np.uint64(1))
+        tokens = mix(ids.astype(np.uint64) * np.uint64(2) + np.uint64(1))
         places = np.arange(ids.shape[1], dtype=np.uint64)
-        tokens = np.where(mask, _mix(tokens + places), np.uint64(0))
-        rows = _mix(tokens.sum(axis=1, dtype=np.uint64))
+        tokens = np.where(mask, mix(tokens + places), np.uint64(0))
+        rows = mix(tokens.sum(axis=1, dtype=np.uint64))
         results: Tensors = {}
         for number, (name, (axis, labels)) in enumerate(self.outputs.items()):
             # Every token's value depends on its whole row, as attention makes it.
-            seeds = rows if axis == "row" else _mix(tokens + rows[:, None])
+            seeds = rows if axis == "row" else mix(tokens + rows[:, None])
             seeds = seeds + np.uint64(number)
             if labels is not None:
                 seeds = seeds[..., None] + np.arange(1, labels + 1, dtype=np.uint64) * _STEP
-            values = _unit(_mix(seeds)) * 8 - 4
+            values = unit(mix(seeds)) * 8 - 4
             if axis == "token":
                 values = np.where(mask.reshape(mask.shape + (1,) * (values.ndim - 2)), values, 0)
             results[name] = values.astype(np.float32)
@@ -85,7 +85,7 @@ class FakeBackend:
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _mix(values: Array) -> Array:
+def mix(values: Array) -> Array:
     """The finaliser of splitmix64 (Steele, Lea and Flood, 2014), which wraps around on purpose."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -93,7 +93,7 @@ def _mix(values: Array) -> Array:
     return mixed
 
 
-def _unit(values: Array) -> Array:
+def unit(values: Array) -> Array:
     """From 64 random bits to ``[0, 1)``."""
     unit: Array = (values >> np.uint64(11)).astype(np.float64) / float(1 << 53)
     return unit

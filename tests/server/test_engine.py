@@ -1,7 +1,6 @@
 """The engine's promises: one answer per request, failures stay alone, nothing waits for company."""
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +19,9 @@ from handlers.tokenization import TextTokenizer
 from model_store.manifest import Manifest
 from server.engine import Engine
 from server.hub import Hub
-from server.messages import BatchRan, Cancel, Done, ModelStatus, Ping, Pong, Status, Unpacker, Work
-from server.messages import pack as packed
+from server.messages import BatchRan, Cancel, Done, ModelStatus, Ping, Pong, Status
 from tests.models import MAX_TOKENS, tiny_checkpoint
+from tests.server.peer import Peer
 
 MODEL = "intent@1"
 LABELS = ["no", "yes"]
@@ -54,33 +53,14 @@ class Recording:
         pass
 
 
-class Peer:
-    """The HTTP side, by hand."""
-
-    def __init__(self, path: Path) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(str(path))
-        self.sock.setblocking(False)
-        self.unpacker = Unpacker()
-        self.numbers = iter(range(1, 10_000))
+class Asker(Peer):
+    """A peer that asks for classifications."""
 
     def ask(
         self, *texts: str, timeout_s: float = 60, now: float | None = None, **parameters: Any
     ) -> int:
         body = ClassificationBody(inputs=list(texts), parameters=parameters)  # type: ignore[arg-type]
-        number, now = next(self.numbers), now or time.monotonic()
-        work = Work(number, f"r{number}", MODEL, body.items(), now, now + timeout_s)
-        self.sock.sendall(packed(work))
-        return number
-
-    def send(self, message: object) -> None:
-        self.sock.sendall(packed(message))
-
-    def heard(self) -> list[Any]:
-        try:
-            return list(self.unpacker.feed(self.sock.recv(1 << 22)))
-        except BlockingIOError:
-            return []
+        return self.work(body.items(), timeout_s=timeout_s, now=now)
 
 
 class Bench:
@@ -98,7 +78,7 @@ class Bench:
         self.pipeline = Pipeline(ClassificationHandler(manifest, tokenizer), self.backend)
         self.hub = Hub(folder / "e.sock")
         self.engine = Engine(self.hub, {MODEL: self.pipeline}, max_batch_tokens=512)
-        self.peer = Peer(folder / "e.sock")
+        self.peer = Asker(folder / "e.sock", MODEL)
 
     def token(self, word: str) -> int:
         return int(self.pipeline.handler.tokenizer.encode([word])[0].ids[0])
@@ -227,7 +207,7 @@ def test_cancelled_work_is_not_run(bench: Bench):
 
 
 def test_work_of_a_peer_that_is_gone_is_not_run(bench: Bench, tmp_path: Path):
-    other = Peer(tmp_path / "e.sock")
+    other = Asker(tmp_path / "e.sock", MODEL)
     other.ask("the parcel")
     other.sock.close()
     number = bench.peer.ask("refund")

@@ -72,6 +72,8 @@ class Seq2SeqBackend(Protocol):
     """Size of the loaded artifact."""
     batchable: bool
     """False where an answer would depend on its neighbours: rows are then decoded alone."""
+    kv_bytes_per_token: int
+    """Memory of one token's keys and values over all decoder layers, of one attention."""
 
     def encode(self, inputs: Tensors) -> Source:
         """Read source texts.
