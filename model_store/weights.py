@@ -26,13 +26,16 @@ TOKENIZER_VOCABULARIES = (
     "spm.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "source.spm",
 )
-"""Files of which one is enough to build a tokenizer (with ``merges.txt`` beside ``vocab.json``)."""
+"""Files of which one is enough to build a tokenizer (with ``merges.txt`` beside ``vocab.json``,
+and ``vocab.json`` beside ``source.spm``)."""
 
 TOKENIZER_FILES = (
     *TOKENIZER_VOCABULARIES,
     "merges.txt",
     "bpe.codes",
+    "target.spm",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
