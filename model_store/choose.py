@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from contracts.errors import CheckpointError
 from model_store.backends.base import BackendChoice
@@ -26,6 +27,8 @@ one runtime, and two runtimes in one process fight for cores."""
 
 ORDER = ("openvino", "onnxruntime", "torch")
 
+Part = Literal["encoder", "decoder"]
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -34,11 +37,14 @@ class Candidate:
     backend: str
     precision: str
     device: str = "cpu"
+    part: Part | None = None
+    """Of a model that generates: its encoder or its decoder. None: the whole."""
 
     @property
     def id(self) -> str:
         """``openvino-bf16``, as logs and the timings file name it."""
-        return f"{self.backend}-{self.precision}"
+        prefix = f"{self.part}-" if self.part else ""
+        return f"{prefix}{self.backend}-{self.precision}"
 
 
 def cpu_candidates(

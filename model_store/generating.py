@@ -68,6 +68,11 @@ def encoder_config(config: dict[str, Any]) -> dict[str, Any]:
     return _part(config, "encoder")
 
 
+def decoder_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that bounds the answer, and names its vocabulary."""
+    return _part(config, "decoder")
+
+
 def generation_defaults(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     """How a checkpoint decodes when a request says nothing.
 
@@ -89,7 +94,7 @@ def generation_defaults(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     stated = read_json(path) if path.is_file() else None
     found = {} if stated is None else {k: v for k, v in stated.items() if k not in BOOKKEEPING}
     for key in DECODING_KEYS if stated is None else TOKEN_KEYS:
-        for place in (config, _part(config, "decoder")):
+        for place in (config, decoder_config(config)):
             if found.get(key) is None:
                 found[key] = place.get(key)
     defaults = {key: value for key, value in found.items() if value is not None}
@@ -100,7 +105,7 @@ def generation_defaults(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
                 "into generation_config.json."
             )
         defaults["decoder_start_token_id"] = defaults["bos_token_id"]
-    limit = position_limit(_part(config, "decoder"))
+    limit = position_limit(decoder_config(config))
     if limit is not None:
         defaults[MAX_TARGET_TOKENS] = limit
     return defaults

@@ -16,7 +16,9 @@ from model_store.backends.load import open_candidate
 from model_store.choose import Candidate
 from model_store.export import sample_inputs
 from model_store.files import read_json
+from model_store.generating import encoder_config
 from model_store.manifest import Manifest
+from model_store.measure_seq2seq import measure_part
 from model_store.version import ModelVersion
 
 LONE = (1, 16)
@@ -62,11 +64,18 @@ def _main() -> None:
         cache_folder=Path(order["cache_folder"]) if order["cache_folder"] else None,
     )
     config = version.folder / "config.json"
-    vocabulary = int(read_json(config).get("vocab_size", 1000)) if config.is_file() else 1000
+    # Of two models that were joined, the encoder's.
+    settings = encoder_config(read_json(config)) if config.is_file() else {}
+    vocabulary = int(settings.get("vocab_size", 1000))
     results: dict[str, dict[str, float] | str] = {}
-    for backend_name, precision in order["candidates"]:
-        candidate = Candidate(backend_name, precision)
+    for backend_name, precision, part in order["candidates"]:
+        candidate = Candidate(backend_name, precision, part=part)
         try:
+            if part:
+                results[candidate.id] = measure_part(
+                    version, candidate, order["threads"], vocabulary
+                )
+                continue
             backend = open_candidate(version, candidate, order["threads"])
             results[candidate.id] = measure(backend, vocabulary, version.manifest.max_tokens)
             backend.close()

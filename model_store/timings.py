@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contracts.errors import CheckpointError
 from model_store.backends.cpu import cpu_summary
@@ -46,6 +46,25 @@ SHAPE_KEYS = (
     "activation",
 )
 """What of ``config.json`` decides an encoder's speed; vocabularies and heads hardly do."""
+
+GENERATING_KEYS = (
+    "d_model",
+    "encoder_layers",
+    "decoder_layers",
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+    "encoder_ffn_dim",
+    "decoder_ffn_dim",
+    "activation_function",
+    "num_layers",
+    "num_decoder_layers",
+    "num_heads",
+    "d_kv",
+    "d_ff",
+    "feed_forward_proj",
+    "vocab_size",
+)
+"""As ``SHAPE_KEYS``, of models that generate: their vocabulary is multiplied at every token."""
 
 _PACKAGES = {
     "torch": ("torch", "transformers"),
@@ -91,7 +110,7 @@ def timing_key(version: ModelVersion, candidate: "Candidate", threads: int) -> s
     """What a measurement is valid for: model shape, candidate, package, CPU and threads."""
     path = version.folder / "config.json"
     config = read_json(path) if path.is_file() else {"folder": str(version.folder.resolve())}
-    shape = {key: config[key] for key in (*SHAPE_KEYS, "folder") if key in config}
+    shape = _shape(config, version.manifest.generates)
     versions = []
     for package in _PACKAGES[candidate.backend]:
         try:
@@ -101,6 +120,16 @@ def timing_key(version: ModelVersion, candidate: "Candidate", threads: int) -> s
     parts = [json.dumps(shape, sort_keys=True), *versions, cpu_summary(), str(threads)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return f"{config.get('model_type', 'onnx')}-{candidate.id}-{threads}t-{digest}"
+
+
+def _shape(config: dict[str, Any], generates: bool) -> dict[str, Any]:
+    keys = (*SHAPE_KEYS, *(GENERATING_KEYS if generates else ()), "folder")
+    shape = {key: config[key] for key in keys if key in config}
+    # Two models that were joined have a configuration each.
+    parts = {
+        key: config[key] for key in ("encoder", "decoder") if isinstance(config.get(key), dict)
+    }
+    return shape | {key: _shape(part, generates) for key, part in parts.items()}
 
 
 def measure_all(
@@ -132,7 +161,7 @@ def _measure(
         "name": version.name,
         "version": version.version,
         "manifest": version.manifest.model_dump(mode="json"),
-        "candidates": [[each.backend, each.precision] for each in candidates],
+        "candidates": [[each.backend, each.precision, each.part] for each in candidates],
         "threads": threads,
     }
     command = [sys.executable, "-m", "model_store.measure"]

@@ -5,7 +5,10 @@ import logging
 from contracts.errors import CheckpointError
 from model_store.backends.base import Backend, BackendChoice
 from model_store.backends.cpu import compute_threads
+from model_store.backends.seq2seq.base import Seq2SeqBackend
 from model_store.choose import Candidate, choose_on_cpu, cuda_candidate, onnx_path
+from model_store.files import read_json
+from model_store.generating import decoder_config
 from model_store.version import ModelVersion
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,48 @@ def load_backend(version: ModelVersion, choice: BackendChoice | None = None) -> 
         except CheckpointError as error:
             log.warning("%s: %s is left out: %s", version.id, candidate.id, error)
     return _opened(version, last, threads)
+
+
+def load_generating_backend(
+    version: ModelVersion, choice: BackendChoice | None = None
+) -> Seq2SeqBackend:
+    """Load a version that generates; see ``load_backend``.
+
+    Its encoder and its decoder are chosen apart, and what is named narrows both.
+
+    Args:
+        version: a version of the store or a plain folder.
+        choice: backend, precision, device, threads; default: everything ``auto``.
+
+    Raises:
+        CheckpointError: nothing that was asked for can run.
+    """
+    from model_store.backends.seq2seq.load import open_pair
+    from model_store.choose_seq2seq import Pair, choose_pairs_on_cpu
+
+    choice = choice or BackendChoice()
+    if choice.backend == "fake":
+        from model_store.backends.seq2seq.fake import FakeSeq2Seq
+
+        config = read_json(version.folder / "config.json")
+        return FakeSeq2Seq(int(decoder_config(config)["vocab_size"]))
+    threads = choice.threads or compute_threads()
+    if choice.device == "cuda" or (choice.device == "auto" and choice.backend != "openvino"):
+        candidate = _on_gpu(choice)
+        if candidate is not None:
+            return open_pair(version, Pair(candidate, candidate), threads)
+    pairs = choose_pairs_on_cpu(version, choice, threads)
+    for pair in pairs:
+        try:
+            backend = open_pair(version, pair, threads)
+        except CheckpointError as error:
+            if pair is pairs[-1]:
+                raise
+            log.warning("%s: %s is left out: %s", version.id, pair.id, error)
+            continue
+        log.info("%s runs on %s with %d threads", version.id, pair.id, threads)
+        return backend
+    raise AssertionError("a choice has at least one pair")
 
 
 def open_candidate(version: ModelVersion, candidate: Candidate, threads: int) -> Backend:

@@ -9,6 +9,7 @@ import numpy as np
 from contracts.errors import BackendFailure
 from contracts.tensors import Array, Tensors
 from model_store.backends.fake import mix, unit
+from model_store.backends.seq2seq.base import Source
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -39,8 +40,9 @@ class FakeRows:
         """What a cache would take."""
         return int(self._tokens.sum()) * self._backend.kv_bytes_per_token
 
-    def add(self, source: FakeSource, index: int, copies: int = 1) -> None:
+    def add(self, source: Source, index: int, copies: int = 1) -> None:
         """Append rows."""
+        assert isinstance(source, FakeSource)
         self._states = np.append(self._states, [source.seeds[index]] * copies)
         self._tokens = np.append(self._tokens, [source.tokens[index]] * copies)
 

@@ -20,6 +20,8 @@ class Decoder(Protocol):
     bytes: int
     batchable: bool
     kv_bytes_per_token: int
+    cache_shape: tuple[int, int, int]
+    """Layers, heads and the width of a head."""
 
     def rows(self) -> DecoderRows:
         """A new running batch."""

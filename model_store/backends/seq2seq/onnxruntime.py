@@ -8,6 +8,7 @@ import numpy as np
 from contracts.errors import CheckpointError
 from contracts.tensors import IDS, Array
 from model_store.backends.onnxruntime import is_dynamic_int8, open_session
+from model_store.backends.seq2seq.base import Source
 from model_store.backends.seq2seq.caches import SlidingCache, SourceCache
 from model_store.backends.seq2seq.row_table import EncodedTexts, RowTable
 
@@ -100,8 +101,9 @@ class OnnxRuntimeRows:
         """Memory of both caches."""
         return self._columns.bytes + self._sources.bytes
 
-    def add(self, source: EncodedTexts, index: int, copies: int = 1) -> None:
+    def add(self, source: Source, index: int, copies: int = 1) -> None:
         """Append rows that read one source and have decoded nothing yet."""
+        assert isinstance(source, EncodedTexts)
         first, tokens = len(self), int(source.lengths[index])
         self._table.add(source, index, copies)
         self._sources.fit(first, len(self), self._table.source_width)

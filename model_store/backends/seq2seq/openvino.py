@@ -17,19 +17,21 @@ whose logits are not finite must leave before the next step.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from contracts.errors import CheckpointError
 from contracts.tensors import IDS, Array, Tensors
 from model_store.backends.openvino import compile_options, rounded_rows
+from model_store.backends.seq2seq.base import Source
 from model_store.backends.seq2seq.openvino_graph import BEAMS, stateful
 from model_store.backends.seq2seq.openvino_sources import (
     SourceSlots,
     rounded_length,
     text_length,
 )
+from model_store.backends.seq2seq.row_table import EncodedTexts
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
@@ -43,15 +45,6 @@ cutting moves every cache once, which takes as long as several steps."""
 
 _FRESH = -1
 """Continues nothing."""
-
-
-class EncodedTexts(Protocol):
-    """What rows read: the outputs of ``encoder.onnx``."""
-
-    cross: Tensors
-    """``cross_key_0``, ``cross_value_0``, ...: float32 ``(texts, heads, source, dim)``."""
-    mask: Array
-    """int64 ``(texts, source)``."""
 
 
 class OpenVinoDecoder:
@@ -77,6 +70,10 @@ class OpenVinoDecoder:
         self.widths = {
             name: (shape[1].get_length(), shape[3].get_length()) for name, shape in shapes.items()
         }
+
+        heads, dim = next(iter(self.widths.values()))
+        self.cache_shape = (len(self.widths) // 2, heads, dim)
+        self.kv_bytes_per_token = len(self.widths) * heads * dim * (2 if bf16 else 4)
 
     def rows(self) -> "OpenVinoRows":
         """A new running batch."""
@@ -118,12 +115,12 @@ class OpenVinoRows:
     @property
     def held_bytes(self) -> int:
         """Memory of all slots, what is rounded up included."""
-        width: int = sum(heads * dim for heads, dim in self._decoder.widths.values())
-        own = self._sources.slots * self._past * width * (2 if self._decoder.bf16 else 4)
-        return self._sources.bytes + own
+        own = self._sources.slots * self._past * self._decoder.kv_bytes_per_token
+        return int(self._sources.bytes + own)
 
-    def add(self, source: EncodedTexts, index: int, copies: int = 1) -> None:
+    def add(self, source: Source, index: int, copies: int = 1) -> None:
         """Append rows that read one source and have decoded nothing yet."""
+        assert isinstance(source, EncodedTexts)
         mask = source.mask[index]
         tokens = max(text_length(mask[None]), self._sources.tokens(self._slots))
         self._make_room(len(self) + copies, tokens)

@@ -29,11 +29,19 @@ class EncodedTexts:
         """
         self.arrays = arrays
         self.lengths = mask.shape[1] - np.argmax(mask[:, ::-1] != 0, axis=1)
-        self.masks = mask
+        self.mask = mask
         self.keys = [next(_KEYS) for _ in range(len(mask))]
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def cross(self) -> dict[str, Array]:
+        """The arrays as a decoder's graph names its inputs."""
+        return {
+            f"cross_{('key', 'value')[number % 2]}_{number // 2}": np.asarray(array)
+            for number, array in enumerate(self.arrays)
+        }
 
 
 class RowTable:

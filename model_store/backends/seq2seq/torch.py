@@ -13,6 +13,7 @@ import torch
 
 from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
+from model_store.backends.seq2seq.base import Source
 from model_store.backends.seq2seq.row_table import EncodedTexts, RowTable
 from model_store.backends.seq2seq.steps import (
     EncoderGraph,
@@ -121,8 +122,9 @@ class TorchRows:
         return sum(block.numel() * block.element_size() for block in (self._own, self._cross))
 
     @torch.inference_mode()
-    def add(self, source: EncodedTexts, index: int, copies: int = 1) -> None:
+    def add(self, source: Source, index: int, copies: int = 1) -> None:
         """Append rows that read one source and have decoded nothing yet."""
+        assert isinstance(source, EncodedTexts)
         first, tokens = len(self), int(source.lengths[index])
         self._table.add(source, index, copies)
         self._make_rows(first)

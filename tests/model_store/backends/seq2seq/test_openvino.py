@@ -21,6 +21,7 @@ from model_store.backends.seq2seq.openvino import (
     OpenVinoRows,
     open_openvino_decoder,
 )
+from model_store.backends.seq2seq.row_table import EncodedTexts
 from model_store.backends.torch import load_model
 from tests.model_store.backends.graphs import tiny_graphs
 from tests.model_store.backends.seq2seq.exports import EVERY, exported
@@ -29,14 +30,6 @@ TOLERANCE = 1e-3
 """Of logits with a standard deviation of about 6, absolute: what float32 leaves."""
 
 LENGTHS = (21, 3, 9, 14, 1, 20, 35)
-
-
-@dataclass
-class Texts:
-    """What the encoder gave."""
-
-    cross: Tensors
-    mask: Array
 
 
 @dataclass
@@ -64,10 +57,12 @@ def model_of(architecture: str) -> Any:
 
 
 @cache
-def texts_of(architecture: str) -> Texts:
+def texts_of(architecture: str) -> EncodedTexts:
     ids, mask = source_ids()
     encoder = open_openvino(exported(architecture) / "onnx" / "encoder.onnx")
-    return Texts(encoder.run({"input_ids": ids, "attention_mask": mask}), mask)
+    return EncodedTexts(
+        list(encoder.run({"input_ids": ids, "attention_mask": mask}).values()), mask
+    )
 
 
 @cache

@@ -40,9 +40,21 @@ def _onnxruntime(architecture: str) -> Seq2SeqBackend:
     )
 
 
+def _openvino(architecture: str) -> Seq2SeqBackend:
+    from model_store.backends.openvino import open_openvino
+    from model_store.backends.seq2seq.graph import GraphSeq2Seq
+    from model_store.backends.seq2seq.openvino import open_openvino_decoder
+
+    folder = exported(architecture) / "onnx"
+    return GraphSeq2Seq(
+        open_openvino(folder / "encoder.onnx"), open_openvino_decoder(folder / "decoder.onnx")
+    )
+
+
 OPENERS: dict[str, Callable[[str], Seq2SeqBackend]] = {
     "torch": _torch,
     "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
 }
 EVERY = [
     pytest.param(name, architecture, marks=[] if architecture in QUICK else pytest.mark.e2e)
@@ -202,7 +214,8 @@ def test_memory_falls_when_rows_leave(name: str, architecture: str) -> None:
     full = rows.held_bytes
     assert full > held[-1]
     rows.select(np.array([2, 3, 5, 6]))
-    rows.step(np.zeros(4, np.int64))
+    for _ in range(12):  # a backend may wait a little for the next rows
+        rows.step(np.zeros(4, np.int64))
     assert rows.held_bytes < full * 0.6
     rows.select(np.zeros(0, np.int64))
     assert rows.held_bytes < full * 0.01
