@@ -6,7 +6,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from contracts.errors import InvalidRequest
-from handlers.languages import Languages, prefixed
+from handlers.languages import Languages
 from handlers.tokenization import TextTokenizer
 from model_store.tokenizer import load_tokenizer
 from tests.sentencepieces import MARIAN_CODES, marian, trained, write
@@ -162,9 +162,3 @@ def test_a_source_without_a_place_is_refused() -> None:
 def test_special_tokens_that_look_like_codes_are_none() -> None:
     names = ["__start__", "__end__", "__unk__", "__null__", "<extra_id_0>", "[SEP]", "<2de>"]
     assert Languages(templated("$A </s>", names)).ids == {}
-
-
-def test_the_checkpoints_prefix_stands_before_every_text() -> None:
-    assert prefixed("A text.", {"prefix": "summarize: "}) == "summarize: A text."
-    assert prefixed("A text.", {"prefix": None}) == "A text."
-    assert prefixed("A text.", {"num_beams": 4}) == "A text."
