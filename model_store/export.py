@@ -5,14 +5,8 @@ that the server's engine never loads torch beside another runtime.
 """
 
 import argparse
-import contextlib
-import io
-import logging
 import os
-import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,21 +16,21 @@ from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from contracts.tensors import IDS, Tensors
 from model_store.backends.torch import OUTPUT_NAMES, load_model, model_inputs
+from model_store.graphs import (
+    OPSET,
+    TOLERANCE,
+    check_size,
+    innermost,
+    run_child,
+    worst_excess,
+    write_graph,
+)
 
 if TYPE_CHECKING:
     import torch
 
-OPSET = 23
-"""The first opset with an ``Attention`` operator: one node per layer instead of a chain."""
-
-TOLERANCE = 1e-4
-"""Largest difference of a logit between torch and the exported file, relative above 1."""
-
 CHECKED_SHAPES = ((1, 8), (5, 33), (2, 70))
 """Rows and tokens that the exported file is compared at; cut to what the model accepts."""
-
-MAX_FILE_BYTES = 2**31 - 1
-"""Protobuf's limit for one file."""
 
 
 def export_onnx(folder: Path, task: Task, destination: Path, *, opset: int = OPSET) -> Path:
@@ -62,12 +56,7 @@ def export_onnx(folder: Path, task: Task, destination: Path, *, opset: int = OPS
 
     torch.manual_seed(0)
     model = load_model(folder, task)
-    size = sum(each.numel() * each.element_size() for each in model.parameters())
-    if size > MAX_FILE_BYTES:
-        raise CheckpointError(
-            f"{folder} has {size >> 20} MiB of weights, more than one ONNX file holds; use "
-            "--backend torch."
-        )
+    check_size(model, folder)
     destination.parent.mkdir(parents=True, exist_ok=True)
     fresh = destination.with_name(f".{destination.name}.{os.getpid()}.new")
     try:
@@ -85,11 +74,7 @@ def export_in_process(folder: Path, task: Task, destination: Path) -> Path:
     Raises:
         CheckpointError: with the child's sentence.
     """
-    command = [sys.executable, "-m", __name__, str(folder), str(task), str(destination)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise CheckpointError(lines[-1])
+    run_child(__name__, [str(folder), str(task), str(destination)])
     return destination
 
 
@@ -118,37 +103,17 @@ def _write(model: Any, task: Task, path: Path, opset: int) -> None:
     import torch
 
     names = sorted(model_inputs(model))
-    wrapped = _wrapper(model, OUTPUT_NAMES[task])
     sample = _samples(model, 3, 24)
     rows, tokens = torch.export.Dim.DYNAMIC, torch.export.Dim.DYNAMIC
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                wrapped,
-                (),
-                kwargs={name: torch.from_numpy(sample[name]) for name in names},
-                dynamo=True,
-                opset_version=opset,
-                dynamic_shapes={name: {0: rows, 1: tokens} for name in names},
-                output_names=list(OUTPUT_NAMES[task]),
-                optimize=True,
-                external_data=False,
-                verbose=False,
-            )
-        except Exception as error:  # the exporter raises what it finds, of any class
-            raise CheckpointError(
-                f"{type(model).__name__} cannot be exported to ONNX "
-                f"({_reason(error)}); use --backend torch."
-            ) from error
-        assert program is not None
-        program.save(str(path), external_data=False)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of the innermost cause: the outer ones only name the exporter's steps."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    write_graph(
+        _wrapper(model, OUTPUT_NAMES[task]),
+        path,
+        name=type(model).__name__,
+        inputs={name: torch.from_numpy(sample[name]) for name in names},
+        dynamic={name: {0: rows, 1: tokens} for name in names},
+        outputs=OUTPUT_NAMES[task],
+        opset=opset,
+    )
 
 
 def _wrapper(model: Any, outputs: tuple[str, ...]) -> "torch.nn.Module":
@@ -200,7 +165,7 @@ def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
             actual = session.run(inputs)
         except Exception as error:  # ONNX Runtime raises classes of its own without a common base
             raise CheckpointError(
-                f"{folder}: the exported ONNX file does not run ({_reason(error)}); use "
+                f"{folder}: the exported ONNX file does not run ({innermost(error)}); use "
                 "--backend torch."
             ) from error
         mask = inputs["attention_mask"].astype(bool)
@@ -208,8 +173,7 @@ def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
             expected, found = answer[name].numpy(), actual[name]
             if expected.shape[:2] == mask.shape and task is not Task.TEXT_CLASSIFICATION:
                 expected, found = expected[mask], found[mask]
-            excess = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-            worst = float(excess.max()) if found.shape == expected.shape else np.inf
+            worst = worst_excess(found, expected)
             if not worst <= TOLERANCE:
                 raise CheckpointError(
                     f"{folder}: the exported ONNX file differs from torch by {worst:.2g} at "
@@ -227,20 +191,6 @@ def _max_tokens(model: Any) -> int:
     positions = int(getattr(model.config, "max_position_embeddings", 0) or 512)
     # Some architectures count positions from the pad id, so a few of the table are not usable.
     return max(8, positions - 8)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's talk off stdout, warnings and log; what goes wrong is raised anyway."""
-    exporter = logging.getLogger("torch.onnx")
-    before = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        exporter.setLevel(before)
 
 
 def _main() -> None:

@@ -69,13 +69,16 @@ def _stir(model: Any, scale: float) -> None:
             buffer.normal_()
     head = model.get_output_embeddings()
     width = head.weight.shape[1]
+    if isinstance(model.config.to_dict().get("decoder"), dict):
+        # Tied, behind a transformation of its own and, as input, in front of a normalisation.
+        torch.nn.init.normal_(head.weight, std=scale / 2 / width**0.5)
+        return
     # T5 divides by the root of the width where the head was once tied.
     tied = getattr(model.config, "scale_decoder_outputs", False)
-    std = scale / width**0.5 * (width**0.5 if tied else 1.0)
-    head.weight = torch.nn.Parameter(torch.randn_like(head.weight) * std / 2)
-    for config in (model.config, getattr(model.config, "decoder", None)):
-        if config is not None:
-            config.tie_word_embeddings = False
+    std = scale / 2 * (1.0 if tied else width**-0.5)
+    # Out of the tie with the input embeddings, which would otherwise repeat the last token.
+    head.weight = torch.nn.Parameter(torch.randn_like(head.weight) * std)
+    model.config.tie_word_embeddings = False
 
 
 def _model(architecture: str, vocabulary: int) -> Any:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contracts.errors import CheckpointError
-from contracts.tasks import Task
+from contracts.tasks import GENERATION_TASKS, Task
 from contracts.tensors import Tensors
+from model_store.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +18,10 @@ AUTO_CLASSES = {
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
     Task.QUESTION_ANSWERING: "AutoModelForQuestionAnswering",
     Task.SUMMARIZATION: "AutoModelForTokenClassification",
+    Task.TRANSLATION: "AutoModelForSeq2SeqLM",
+    Task.TEXT2TEXT_GENERATION: "AutoModelForSeq2SeqLM",
 }
-"""The transformers class that loads a checkpoint of each task."""
+"""The transformers class that loads a checkpoint of each task; see ``auto_class`` for summaries."""
 
 OUTPUT_NAMES = {
     task: ("start_logits", "end_logits") if task is Task.QUESTION_ANSWERING else ("logits",)
@@ -113,7 +116,7 @@ def load_model(
     options: dict[str, Any] = {"dtype": dtype or torch.float32}
     if attention is not None:
         options["attn_implementation"] = attention
-    loader = getattr(transformers, AUTO_CLASSES[task])
+    loader = getattr(transformers, auto_class(folder, task))
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -139,6 +142,15 @@ def load_model(
             "save the whole model."
         )
     return model.eval()
+
+
+def auto_class(folder: Path, task: Task) -> str:
+    """The transformers class for a checkpoint: summaries are extracted, or generated."""
+    path = folder / "config.json"
+    generates = task in GENERATION_TASKS and path.is_file()
+    if generates and read_json(path).get("is_encoder_decoder"):
+        return "AutoModelForSeq2SeqLM"
+    return AUTO_CLASSES[task]
 
 
 def model_inputs(model: Any) -> frozenset[str]:

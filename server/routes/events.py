@@ -8,9 +8,9 @@ The dialect is text-generation-inference's, which the clients of Hugging Face an
     event: done
     data: {"index":2,"token":{...},"generated_text":"The end","details":{...},"usage":{...},...}
 
-The last token comes together with the whole answer, so each token is held back until the next one
-is there. Something that goes wrong before the first token is an ordinary error with its status;
-later it is ``event: error`` with the same JSON, and the stream ends.
+The last token comes together with the whole answer. Something that goes wrong before the first
+token is an ordinary error with its status; later it is ``event: error`` with the same JSON, and the
+stream ends.
 """
 
 import asyncio
@@ -183,18 +183,20 @@ class EventStream(Response):
 
         ``send`` waits while the caller does not read; tokens that came meanwhile go out together.
         """
-        *ready, held = self._first
-        while True:
+        news: list[Chunk] | Done = self._first
+        last: Chunk | None = None
+        while not isinstance(news, Done):
+            last = news[-1] if news[-1].last else None
+            ready = news[:-1] if last else news
             if ready:
                 await _send(send, b"".join(_event(_token(chunk)) for chunk in ready))
             news = await self._stream.take()
-            if isinstance(news, Done):
-                break
-            *ready, held = held, *news
         self.done = news
         if failed := first_error(news.answers):
             raise failed[1]
-        await _send(send, _event(_last(held, news), "done"), more=False)
+        if last is None:
+            raise ServingError("Internal error.")
+        await _send(send, _event(_last(last, news), "done"), more=False)
 
     async def _fail(self, send: Send, error: ServingError) -> None:
         self.status_code = error.status
@@ -230,11 +232,11 @@ def _token(chunk: Chunk) -> StreamEvent:
     }
 
 
-def _last(held: Chunk, done: Done) -> StreamEvent:
+def _last(chunk: Chunk, done: Done) -> StreamEvent:
     """The last token and all that is known about the answer."""
     answer: Generated = done.answers[0]
     details = answer["details"]
-    return _token(held) | {
+    return _token(chunk) | {
         "generated_text": answer["generated_text"],
         "summary_text": answer["summary_text"],
         "translation_text": answer["translation_text"],

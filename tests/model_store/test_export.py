@@ -72,7 +72,16 @@ def test_sample_inputs_pad_every_row_but_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["choose", "timings", "export", "measure", "backends.load", "backends.onnxruntime"]
+    "module",
+    [
+        "choose",
+        "timings",
+        "export",
+        "seq2seq_export",
+        "measure",
+        "backends.load",
+        "backends.onnxruntime",
+    ],
 )
 def test_no_runtime_is_imported_before_it_is_opened(module: str) -> None:
     program = (

@@ -98,7 +98,7 @@ class StandIn:
         words = item.text.split()
         texts: list[str] = []
         ids: list[int] = []
-        for word in words:
+        for place, word in enumerate(words, 1):
             match word:
                 case "HOLD":
                     while not self.released.is_set():
@@ -114,7 +114,8 @@ class StandIn:
                     texts.append(text)
                     ids.append(len(word))
                     if work.stream:
-                        yield Chunk(work.id, 0, len(ids), ids[-1], text, -0.5, special)
+                        last = place == len(words)
+                        yield Chunk(work.id, 0, len(ids), ids[-1], text, -0.5, special, last)
                     else:
                         yield None
         answers = [_answer(work, "".join(texts), len(ids)) for _ in work.items]

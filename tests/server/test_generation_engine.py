@@ -254,6 +254,10 @@ def test_a_long_document_is_summed_up_in_passes(bench: Bench) -> None:
         document, long="window", max_new_tokens=6
     )
     assert len(done.answers[0]["summary_text"].split()) <= 12
+    (prepared,) = bench.pipeline.handler.preprocess(
+        GenerationBody(inputs=document, parameters={"long": "window"}).items()  # type: ignore[arg-type]
+    )
+    assert done.windows == len(prepared.rows) > 1  # type: ignore[union-attr]
 
 
 def test_pings_are_answered_while_it_decodes(bench: Bench) -> None:
