@@ -21,7 +21,9 @@ LONG = {"inputs": TEXT, "parameters": {"max_new_tokens": MOST_TOKENS}, "stream":
 
 
 @pytest.fixture(scope="module")
-def two(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def arguments(
+    checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, ...]:
     """Flags that serve a classifier and a BART."""
     folder = tmp_path_factory.mktemp("two")
     bart = tiny_writer(folder / "bart")
@@ -29,9 +31,19 @@ def two(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
         f"--store={folder / 'store'}",
         "--backend=torch",
         "--precision=fp32",
+        "--generation-nice=5",
         f"--model=bart={bart}",
         f"--model=intent={checkpoints['intent']}",
     )
+
+
+@pytest.fixture(scope="module")
+def server(
+    arguments: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server that heals: what a test kills is back before the next one begins."""
+    with running(tmp_path_factory.mktemp("log") / "log", *arguments) as one:
+        yield one
 
 
 def pids(report: dict[str, Any]) -> tuple[int, int]:
@@ -57,65 +69,60 @@ def last_event(lines: Iterator[str]) -> tuple[str, dict[str, Any]]:
     return name, json.loads(data.removeprefix("data: "))
 
 
-def test_each_lane_has_a_process_and_the_generating_one_steps_back(
-    tmp_path: Path, two: tuple[str, ...]
-):
-    with running(tmp_path / "log", *two, "--generation-nice=5") as server:
-        encoding, generating = pids(server.wait_ready())
-        assert encoding != generating
-        nice = psutil.Process(encoding).nice()
-        assert psutil.Process(generating).nice() == min(19, nice + 5)
-        assert server.ask("intent", TEXT).status_code == 200
-        assert server.ask("bart", TEXT, max_new_tokens=3).status_code == 200
+def test_each_lane_has_a_process_and_the_generating_one_steps_back(server: RunningServer):
+    encoding, generating = pids(server.wait_ready())
+    assert encoding != generating
+    nice = psutil.Process(encoding).nice()
+    assert psutil.Process(generating).nice() == min(19, nice + 5)
+    assert server.ask("intent", TEXT).status_code == 200
+    assert server.ask("bart", TEXT, max_new_tokens=3).status_code == 200
+
+
+def test_a_caller_who_leaves_frees_his_rows(server: RunningServer):
+    server.wait_ready()
+    before = server.metric("tuneserve_generated_tokens_total")
+    for _ in range(3):
+        with streaming(server):
+            pass  # and away
+    left = time.monotonic()
+    while server.metric("tuneserve_rows_running") or server.metric("tuneserve_waiting"):
+        assert time.monotonic() - left < 1
+        time.sleep(0.02)
+    assert server.metric("tuneserve_generated_tokens_total") == before  # none came to its end
 
 
 def test_a_killed_engine_ends_its_streams_in_words_and_classification_goes_on(
-    tmp_path: Path, two: tuple[str, ...]
+    server: RunningServer,
 ):
-    with running(tmp_path / "log", *two) as server:
-        encoding, generating = pids(server.wait_ready())
-        with streaming(server) as lines:
-            os.kill(generating, signal.SIGKILL)
-            killed = time.monotonic()
-            name, error = last_event(lines)
-            assert time.monotonic() - killed < 2
-        assert name == "event: error"
-        assert error["error_type"] == "unavailable"
-        assert server.ask("intent", TEXT).status_code == 200
-        refused = server.ask("bart", TEXT)
-        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
-        again = pids(server.wait_ready())
-        assert again[0] == encoding
-        assert again[1] != generating
-        assert server.ask("bart", TEXT, max_new_tokens=3).status_code == 200
+    encoding, generating = pids(server.wait_ready())
+    with streaming(server) as lines:
+        os.kill(generating, signal.SIGKILL)
+        killed = time.monotonic()
+        name, error = last_event(lines)
+        assert time.monotonic() - killed < 2
+    assert name == "event: error"
+    assert error["error_type"] == "unavailable"
+    assert server.ask("intent", TEXT).status_code == 200
+    refused = server.ask("bart", TEXT)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    again = pids(server.wait_ready())
+    assert again[0] == encoding
+    assert again[1] != generating
+    assert server.ask("bart", TEXT, max_new_tokens=3).status_code == 200
 
 
-def test_a_killed_classifier_does_not_disturb_a_stream(tmp_path: Path, two: tuple[str, ...]):
-    with running(tmp_path / "log", *two) as server:
-        encoding, generating = pids(server.wait_ready())
-        with streaming(server) as lines:
-            os.kill(encoding, signal.SIGKILL)
-            name, last = last_event(lines)
-        assert name == "event: done"
-        assert last["details"]["generated_tokens"] == MOST_TOKENS
-        assert pids(server.wait_ready())[1] == generating
+def test_a_killed_classifier_does_not_disturb_a_stream(server: RunningServer):
+    encoding, generating = pids(server.wait_ready())
+    with streaming(server) as lines:
+        os.kill(encoding, signal.SIGKILL)
+        name, last = last_event(lines)
+    assert name == "event: done"
+    assert last["details"]["generated_tokens"] == MOST_TOKENS
+    assert pids(server.wait_ready())[1] == generating
 
 
-def test_a_caller_who_leaves_frees_his_rows(tmp_path: Path, two: tuple[str, ...]):
-    with running(tmp_path / "log", *two) as server:
-        server.wait_ready()
-        for _ in range(3):
-            with streaming(server):
-                pass  # and away
-        left = time.monotonic()
-        while server.metric("tuneserve_rows_running") or server.metric("tuneserve_waiting"):
-            assert time.monotonic() - left < 1
-            time.sleep(0.02)
-        assert server.metric("tuneserve_generated_tokens_total") == 0  # none came to its end
-
-
-def test_a_drain_lets_a_stream_end_and_refuses_new_ones(tmp_path: Path, two: tuple[str, ...]):
-    with running(tmp_path / "log", *two) as server:
+def test_a_drain_lets_a_stream_end_and_refuses_new_ones(tmp_path: Path, arguments: tuple[str, ...]):
+    with running(tmp_path / "log", *arguments) as server:
         server.wait_ready()
         with streaming(server) as lines:
             server.process.send_signal(signal.SIGTERM)
