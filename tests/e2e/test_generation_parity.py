@@ -23,8 +23,6 @@ COMPANY: tuple[dict[str, Any], ...] = (
     {"num_beams": 2, "no_repeat_ngram_size": 1, "min_new_tokens": 15, "max_new_tokens": 25},
 )
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
