@@ -58,10 +58,13 @@ def one_round(server: RunningServer, model: str) -> float:
     over.set()
     for one in long:
         one.join()
-    ratio = percentile(with_long, 99) / percentile(without, 99)
+    before, beside = (
+        [percentile(times, percent) for percent in (50, 99)] for times in (without, with_long)
+    )
+    ratio = beside[1] / before[1]
     print(
-        f"classification p50 / p99: {percentile(without, 50):.1f} / {percentile(without, 99):.1f} ms"
-        f" without, {percentile(with_long, 50):.1f} / {percentile(with_long, 99):.1f} ms beside"
+        f"classification p50 / p99: {before[0]:.1f} / {before[1]:.1f} ms without,"
+        f" {beside[0]:.1f} / {beside[1]:.1f} ms beside"
         f" {LONG} long answers ({rate:.0f} tokens/s): p99 times {ratio:.2f};"
         f" {len(without)} and {len(with_long)} requests"
     )

@@ -7,10 +7,12 @@ import typer
 from pydantic import ValidationError
 
 from cli.options import DEFAULT_STORE, StoreOption
+from contracts.bodies import body_of
 from contracts.errors import CheckpointError, InvalidRequest, ServingError
-from contracts.schemas import BODIES, Body
+from contracts.schemas import Body
 from contracts.tasks import Task
 from model_store.backends.base import BackendChoice, BackendName, DeviceName, PrecisionName
+from model_store.manifest import Manifest
 
 
 def predict(
@@ -53,7 +55,7 @@ def predict(
             raise CheckpointError(f"--model must be {name}=FOLDER, not {model}.")
         version = open_source(name, reference, cache_root=home.cache_root)
     texts = list(text or [])
-    body = _body(version.manifest.task, texts, text_pair, question, context, parameters)
+    body = _body(version.manifest, texts, text_pair, question, context, parameters)
     pipeline = load_pipeline(version, BackendChoice(backend, precision, device))
     answers = pipeline(body.items())
     pipeline.close()
@@ -64,7 +66,7 @@ def predict(
 
 
 def _body(
-    task: Task,
+    manifest: Manifest,
     texts: list[str],
     text_pair: str | None,
     question: str | None,
@@ -81,6 +83,7 @@ def _body(
     except json.JSONDecodeError as error:
         raise InvalidRequest(f"--json is not JSON: {error.msg}.") from None
     inputs: Any
+    task = manifest.task
     if task is Task.QUESTION_ANSWERING:
         asked = question or (texts[0] if texts else None)
         if asked is None or context is None:
@@ -93,7 +96,8 @@ def _body(
     else:
         inputs = texts if len(texts) > 1 else texts[0]
     try:
-        return BODIES[task].model_validate({"inputs": inputs, "parameters": chosen})
+        schema = body_of(task, manifest.generates)
+        return schema.model_validate({"inputs": inputs, "parameters": chosen})
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])

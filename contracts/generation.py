@@ -5,22 +5,26 @@ generation, and LangChain's, each send a part of these parameters, and an answer
 under every key that one of them reads.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from typing_extensions import TypedDict
 
 from contracts.schemas import Body, Long, Strict, Text
 from contracts.tasks import Task
 
 StopString = Annotated[str, Field(min_length=1)]
+FinishReason = Literal["length", "eos_token", "stop_sequence"]
 Truncation = Literal["do_not_truncate", "longest_first", "only_first", "only_second"]
 
 
 class DecodingParameters(Strict):
     """How text is generated; what is not given is the checkpoint's ``generation_config``."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     max_new_tokens: int | None = Field(default=None, ge=1, description="Tokens at most.")
     min_new_tokens: int | None = Field(default=None, ge=0, description="Tokens at least.")
@@ -62,10 +66,22 @@ class DecodingParameters(Strict):
     )
 
 
+ABSENT: dict[str, bool | int | None] = {
+    "decoder_input_details": False,
+    "watermark": False,
+    "best_of": 1,
+    "top_n_tokens": 0,
+    "adapter_id": None,
+    "grammar": None,
+}
+"""What text-generation-inference can do and this server cannot, and the value that asks for none
+of it: clients send these keys all the same."""
+
+
 class GenerationParameters(DecodingParameters):
     """Decoding, and how long documents and languages are treated."""
 
-    generate_parameters: dict[str, Any] | None = Field(
+    generate_parameters: DecodingParameters | None = Field(
         default=None, description="Hugging Face's other place for the decoding parameters."
     )
     stop_sequences: list[StopString] | None = Field(default=None, description="As stop.")
@@ -98,19 +114,24 @@ class GenerationParameters(DecodingParameters):
     adapter_id: None = None
     grammar: None = None
 
-    @model_validator(mode="after")
-    def _checked(self) -> "GenerationParameters":
-        DecodingParameters.model_validate(self.generate_parameters or {})
-        return self
+    @field_validator(*ABSENT, mode="before")
+    @classmethod
+    def _absent(cls, value: object, info: ValidationInfo) -> object:
+        without = ABSENT[info.field_name or ""]
+        if value is not None and value != without:
+            also = "" if without is None else f", or send {json.dumps(without)}"
+            raise ValueError(f"this server cannot do that; leave it out{also}")
+        return value
 
     def decoding(self) -> dict[str, Any]:
         """The decoding parameters that were given, wherever they stood."""
-        given = dict(self.generate_parameters or {})
+        inner = self.generate_parameters
+        given = inner.model_dump(exclude_none=True) if inner else {}
         own = DecodingParameters.model_fields
         given |= {name: getattr(self, name) for name in own if getattr(self, name) is not None}
         if self.stop_sequences:
-            given["stop"] = [*(given.get("stop") or []), *self.stop_sequences]
-        return {name: value for name, value in given.items() if value is not None}
+            given["stop"] = [*given.get("stop", []), *self.stop_sequences]
+        return given
 
 
 class Token(TypedDict):
@@ -125,7 +146,7 @@ class Token(TypedDict):
 class GenerationDetails(TypedDict):
     """How an answer came about."""
 
-    finish_reason: Literal["length", "eos_token", "stop_sequence"]
+    finish_reason: FinishReason
     generated_tokens: int
     seed: int | None
     prefill: list[Token]
@@ -139,6 +160,37 @@ class Generated(TypedDict):
     translation_text: str
     generated_text: str
     details: NotRequired[GenerationDetails]
+
+
+class StreamDetails(TypedDict):
+    """How a streamed answer came about."""
+
+    finish_reason: FinishReason
+    generated_tokens: int
+    input_length: int
+    seed: int | None
+
+
+class Usage(TypedDict):
+    """Tokens, as they are counted."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class StreamEvent(TypedDict):
+    """One token of a streamed answer; all that may be missing is in the last one, ``done``."""
+
+    index: int
+    token: Token
+    generated_text: str | None
+    details: StreamDetails | None
+    summary_text: NotRequired[str]
+    translation_text: NotRequired[str]
+    usage: NotRequired[Usage]
+    windows: NotRequired[int]
+    truncated: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)

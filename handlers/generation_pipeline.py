@@ -77,10 +77,11 @@ class GenerationPipeline:
         self.backend.close()
 
 
-def generations(prepared: Prepared, place: object) -> list[Generation]:
+def generations(prepared: Prepared, place: object, *, logprobs: bool = False) -> list[Generation]:
     """What the rows of one item ask for; the ``place`` of each is ``(place, row)``."""
     request: Request = prepared.context
+    logprobs = logprobs or request.details
     return [
-        Generation(row, request.decoding, request.stops, (place, part))
+        Generation(row, request.decoding, request.stops, (place, part), logprobs)
         for part, row in enumerate(prepared.rows)
     ]

@@ -13,7 +13,7 @@ from typing import Self
 from tokenizers import Encoding, Tokenizer
 
 from contracts.errors import CheckpointError
-from model_store.tokenizer import load_tokenizer
+from model_store.tokenizer import cleans_up_spaces, load_tokenizer
 
 MANY_WINDOWS = 256
 """More of them than this must not share more than half of their tokens."""
@@ -48,14 +48,19 @@ class TextTokenizer:
         single_prefix: special tokens before a lone text; also ``single_suffix``, and
             ``pair_prefix``, ``pair_middle``, ``pair_suffix`` around two texts. ``pair_types`` are
             the token types of the first and the second text.
+        clean_up: whether the checkpoint wants spaces before punctuation taken away from what it
+            generates.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, pad_id: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, max_tokens: int, pad_id: int, *, clean_up: bool = False
+    ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.raw = tokenizer
         self.max_tokens = max_tokens
         self.pad_id = pad_id
+        self.clean_up = clean_up
         single = tokenizer.encode("a")
         pair = tokenizer.encode("a", "a")
         single_parts = _special_runs(single)
@@ -81,7 +86,7 @@ class TextTokenizer:
             CheckpointError: the folder has no tokenizer that can be read.
         """
         raw, pad_id = load_tokenizer(folder)
-        return cls(raw, max_tokens, pad_id)
+        return cls(raw, max_tokens, pad_id, clean_up=cleans_up_spaces(folder))
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode in one batch without special tokens, with character offsets into each text."""
@@ -148,14 +153,17 @@ def windows(tokens: int, room: int, stride: int) -> list[Window]:
 
 
 def _special_runs(encoding: Encoding) -> list[list[int]]:
-    """Runs of special tokens around and between the texts of an encoding."""
+    """Runs of special tokens around and between the texts of an encoding.
+
+    A run may be empty: sequence-to-sequence models have nothing in front of a text, and nothing
+    between two.
+    """
     runs: list[list[int]] = [[]]
-    inside = False
+    inside = None
     for token_id, sequence in zip(encoding.ids, encoding.sequence_ids, strict=True):
         if sequence is None:
             runs[-1].append(token_id)
-            inside = False
-        elif not inside:
+        elif sequence != inside:
             runs.append([])
-            inside = True
+        inside = sequence
     return runs

@@ -13,9 +13,9 @@ from model_store.weights import WEIGHTS_INDEX, shards_of
 
 def copied_files(version: ModelVersion) -> list[str]:
     """The files of a version that ``copy_checkpoint`` copies byte by byte, by relative path."""
-    names = [artifact.path for artifact in version.manifest.artifacts]
+    names = version.manifest.artifact_paths
     if not version.plain:
-        return names + list(version.manifest.files)
+        return list(dict.fromkeys([*names, *version.manifest.files]))
     for name in list(names):
         path = version.folder / name
         if name == WEIGHTS_INDEX:
@@ -25,7 +25,12 @@ def copied_files(version: ModelVersion) -> list[str]:
                 other.relative_to(version.folder).as_posix()
                 for other in path.parent.glob(f"{path.name}[._]data*")
             ]
-    return ["config.json", *names]
+    settings = [
+        name
+        for name in ("config.json", "generation_config.json")
+        if (version.folder / name).is_file()
+    ]
+    return [*settings, *names]
 
 
 def copied_bytes(version: ModelVersion) -> int:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from contracts.errors import CheckpointError
-from contracts.tasks import Task
+from contracts.tasks import GENERATION_TASKS, Task
 from model_store.files import read_json
-from model_store.manifest import Manifest, ProblemType
+from model_store.generating import check_type, default_task, encoder_config, generation_defaults
+from model_store.manifest import GENERATING_HEADS, Manifest, ProblemType, is_generating
+from model_store.positions import position_limit
 from model_store.weights import find_artifact, has_tokenizer, refuse_remote_code
 
 TASK_KEY = "tuneserve_task"
@@ -17,29 +19,9 @@ TASKS_BY_HEAD: dict[str, tuple[Task, ...]] = {
     "ForSequenceClassification": (Task.TEXT_CLASSIFICATION,),
     "ForTokenClassification": (Task.TOKEN_CLASSIFICATION, Task.SUMMARIZATION),
     "ForQuestionAnswering": (Task.QUESTION_ANSWERING,),
-}
+} | dict.fromkeys(GENERATING_HEADS, GENERATION_TASKS)
 """What each transformers head can do; the first is meant when nothing else is said."""
 
-POSITIONS_AFTER_PADDING = frozenset(
-    {
-        "camembert",
-        "data2vec-text",
-        "esm",
-        "ibert",
-        "lilt",
-        "longformer",
-        "luke",
-        "mpnet",
-        "roberta",
-        "roberta-prelayernorm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-    }
-)
-"""Model types that count positions from ``pad_token_id + 1``: a table of 514 holds 512 tokens."""
-
-POSITION_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 LONGEST_SANE_TOKENS = 1_000_000
 """transformers writes 1e30 for "no limit known"."""
 DEFAULT_MAX_TOKENS = 512
@@ -73,25 +55,29 @@ def derive_manifest(
     tokenizer_folder = tokenizer or folder
     refuse_remote_code(folder)
     refuse_remote_code(tokenizer_folder)
-    if config.get("is_encoder_decoder"):
-        raise CheckpointError(
-            f"{path} is a sequence-to-sequence model ({config.get('model_type')}), "
-            "which this version does not serve yet; use an encoder."
-        )
     architecture, served = _task_of(path, config, task)
+    generates = is_generating(architecture)
+    if generates:
+        check_type(path, config)
+    elif config.get("is_encoder_decoder"):
+        raise CheckpointError(
+            f"{path}: {architecture} decodes nothing, though it has a decoder, and is not served; "
+            "use an encoder."
+        )
     artifact = find_artifact(folder)
     if not has_tokenizer(tokenizer_folder):
         raise CheckpointError(
             f"{tokenizer_folder} has no tokenizer (tokenizer.json or a vocabulary); "
             "name its folder with --tokenizer FOLDER."
         )
-    labels = [] if served is Task.QUESTION_ANSWERING else _labels(path, config)
+    unlabelled = generates or served is Task.QUESTION_ANSWERING
     return Manifest(
         task=served,
         architecture=architecture,
-        labels=labels,
+        labels=[] if unlabelled else _labels(path, config),
         problem_type=_problem_type(path, config) if served is Task.TEXT_CLASSIFICATION else None,
-        max_tokens=_max_tokens(config, tokenizer_folder),
+        max_tokens=_max_tokens(encoder_config(config), tokenizer_folder),
+        generation_defaults=generation_defaults(folder, config) if generates else {},
         artifacts=[artifact],
         created=datetime.fromtimestamp(path.stat().st_mtime, UTC),
     )
@@ -127,7 +113,8 @@ def _task_of(path: Path, config: dict[str, Any], task: str | None) -> tuple[str,
         )
     wanted = task or config.get(TASK_KEY)
     if wanted is None:
-        return architecture, possible[0]
+        generates = is_generating(architecture)
+        return architecture, default_task(config) if generates else possible[0]
     served = parse_task(str(wanted))
     if served not in possible:
         raise CheckpointError(f"{path}: {architecture} cannot do {served}, only {possible[0]}.")
@@ -161,12 +148,8 @@ def _problem_type(path: Path, config: dict[str, Any]) -> ProblemType | None:
 
 
 def _max_tokens(config: dict[str, Any], tokenizer_folder: Path) -> int:
-    limits = [
-        config[key] for key in POSITION_KEYS if isinstance(config.get(key), int) and config[key] > 0
-    ][:1]
-    if limits and config.get("model_type") in POSITIONS_AFTER_PADDING:
-        padding = config.get("pad_token_id")
-        limits[0] -= (1 if padding is None else padding) + 1
+    positions = position_limit(config)
+    limits = [] if positions is None else [positions]
     path = tokenizer_folder / "tokenizer_config.json"
     stated = read_json(path).get("model_max_length") if path.is_file() else None
     if isinstance(stated, int | float) and 0 < stated <= LONGEST_SANE_TOKENS:

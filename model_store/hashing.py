@@ -34,12 +34,12 @@ def seal(folder: Path, manifest: Manifest, progress: Progress | None) -> Manifes
     }
     artifacts = []
     for artifact in manifest.artifacts:
-        sha256 = hashes.pop(artifact.path, None)
-        if sha256 is None:
-            raise CheckpointError(
-                f"The build left no file {artifact.path}, which its manifest names."
-            )
-        size = artifact.bytes or (folder / artifact.path).stat().st_size
+        paths = [path for path in (artifact.path, artifact.encoder) if path]
+        for path in paths:
+            if not (folder / path).is_file():
+                raise CheckpointError(f"The build left no file {path}, which its manifest names.")
+        size = artifact.bytes or sum((folder / path).stat().st_size for path in paths)
+        sha256 = hashes.pop(artifact.path)
         artifacts.append(artifact.model_copy(update={"sha256": sha256, "bytes": size}))
     return manifest.model_copy(update={"artifacts": artifacts, "files": hashes})
 

@@ -13,6 +13,9 @@ from model_store.files import read_json
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
+GENERATING_HEADS = ("ForConditionalGeneration", "MarianMTModel", "EncoderDecoderModel")
+"""How the transformers classes end that generate: they have an encoder and a decoder."""
+
 Format = Literal["torch", "onnx"]
 Precision = Literal["fp32", "int8"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -29,6 +32,11 @@ InnerPath = Annotated[str, AfterValidator(_inside)]
 """A path relative to the version's folder, which it cannot leave; always with forward slashes."""
 
 
+def is_generating(architecture: str) -> bool:
+    """Whether a transformers class is a sequence-to-sequence model."""
+    return architecture.endswith(GENERATING_HEADS)
+
+
 class Artifact(BaseModel):
     """One runnable form of a checkpoint."""
 
@@ -38,6 +46,11 @@ class Artifact(BaseModel):
     precision: Precision
     path: InnerPath = Field(
         description="Relative to the version's folder; for a sharded checkpoint, its index."
+    )
+    encoder: InnerPath | None = Field(
+        default=None,
+        description="Of a graph that decodes: the graph of its encoder, whose hash stands among "
+        "the files.",
     )
     sha256: str = Field(default="", description="Written by the store when it publishes.")
     bytes: int = Field(
@@ -110,6 +123,17 @@ class Manifest(BaseModel):
         description="All that is ever added to a published version; the newest last.",
     )
 
+    @property
+    def artifact_paths(self) -> list[str]:
+        """Every file of every artifact that the manifest names; encoders may be shared."""
+        paths = [path for one in self.artifacts for path in (one.path, one.encoder) if path]
+        return list(dict.fromkeys(paths))
+
+    @property
+    def generates(self) -> bool:
+        """Whether an encoder and a decoder answer, and not labels."""
+        return is_generating(self.architecture)
+
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a version's folder and look for the files it names.
@@ -138,7 +162,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not manifest.artifacts:
         raise CheckpointError(f"{path} names no artifact; publish the model again.")
     root = folder.resolve()
-    for name in [artifact.path for artifact in manifest.artifacts] + list(manifest.files):
+    for name in [*manifest.artifact_paths, *manifest.files]:
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{file} is missing, though {path} names it.")

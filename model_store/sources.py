@@ -16,7 +16,7 @@ from model_store.files import Progress, sync_tree
 from model_store.manifest import MANIFEST_NAME, read_manifest
 from model_store.staging import staged_folder, sweep
 from model_store.version import ModelVersion
-from model_store.weights import ONNX_PATHS, TOKENIZER_FILES
+from model_store.weights import ONNX_DECODER, ONNX_ENCODER, ONNX_PATHS, TOKENIZER_FILES
 
 CACHE_NAME = ".cache"
 
@@ -97,7 +97,8 @@ def _require_safetensors(reference: str, folder: Path) -> None:
 def _fingerprint(folder: Path) -> str:
     """Changes with the folder's path, configuration and weights: no stale export is used."""
     digest = hashlib.sha256(str(folder.resolve()).encode())
-    for path in sorted(folder.glob("*")) + [folder / name for name in ONNX_PATHS]:
+    graphs = [folder / name for name in (*ONNX_PATHS, ONNX_ENCODER, ONNX_DECODER)]
+    for path in sorted(folder.glob("*")) + graphs:
         if path.suffix in (".safetensors", ".onnx", ".json") and path.is_file():
             stat = path.stat()
             digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())

@@ -4,9 +4,13 @@
 the settings of ``tokenizer_config.json`` on top, by rules that depend on the tokenizer's class;
 those of 4.57 (``tokenization_utils_fast.py`` and the classes' own files) are applied here too.
 Importing transformers takes seconds: it is asked only where there is no ``tokenizer.json``.
+Marian's tokenizer, which transformers has in Python only, is built in ``marian.py``.
 """
 
+import importlib.util
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, proce
 
 from contracts.errors import CheckpointError
 from model_store.files import copy_file, read_json
+from model_store.marian import END, PAD, UNKNOWN, is_marian, marian_tokenizer
+from model_store.sentencepiece_model import read_sentencepiece
 from model_store.weights import TOKENIZER_FILES, refuse_remote_code
 
 BERT_CLASSES = frozenset(
@@ -40,14 +46,27 @@ BYTE_LEVEL_CLASSES = frozenset(
 )
 """Classes that set ByteLevel's ``add_prefix_space`` from their settings, or to False."""
 
+LANGUAGE_CLASSES = {
+    "MBart50Tokenizer": ("en_XX", re.compile("[a-z]{2}_[A-Z]{2}")),
+    "MBartTokenizer": ("en_XX", re.compile("[a-z]{2}_[A-Z]{2}")),
+    "NllbTokenizer": ("eng_Latn", re.compile("[a-z]{3}_[A-Z][a-z]{3}")),
+}
+"""Classes that set the source language among the special tokens: which one by default, and what
+the codes in their vocabularies look like, which are all special tokens."""
+
 CLASSES_BY_MODEL_TYPE = {
+    "bart": "RobertaTokenizer",
     "bert": "BertTokenizer",
     "convbert": "BertTokenizer",
     "deberta": "DebertaTokenizer",
     "distilbert": "BertTokenizer",
     "electra": "BertTokenizer",
+    "led": "LEDTokenizer",
     "longformer": "RobertaTokenizer",
+    "mbart": "MBartTokenizer",
     "mpnet": "MPNetTokenizer",
+    "mvp": "MvpTokenizer",
+    "nllb-moe": "NllbTokenizer",
     "roberta": "RobertaTokenizer",
 }
 """What transformers takes where no file names a class."""
@@ -56,7 +75,7 @@ NAMED_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Read ``tokenizer.json``, or let transformers convert what else the folder has.
+    """Read ``tokenizer.json``, or convert what else the folder has.
 
     Returns:
         The tokenizer, with the padding and truncation of its file, and its pad id.
@@ -72,6 +91,8 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
         except Exception as error:  # the Rust library raises nothing more precise
             raise CheckpointError(f"{path} cannot be read: {error}.") from error
         _apply(tokenizer, settings)
+    elif is_marian(folder):
+        tokenizer, settings = _marian(folder, settings)
     else:
         converted = _convert(folder)
         tokenizer = converted.backend_tokenizer
@@ -85,12 +106,22 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     Raises:
         CheckpointError: as ``load_tokenizer``.
     """
-    if not (source / "tokenizer.json").is_file():
+    if (source / "tokenizer.json").is_file():
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file():
+                copy_file(source / name, target / name)
+    elif is_marian(source):
+        tokenizer, settings = _marian(source, _settings(source))
+        tokenizer.save(str(target / "tokenizer.json"))
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
+    else:
         _convert(source).save_pretrained(target)
-        return
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            copy_file(source / name, target / name)
+
+
+def cleans_up_spaces(folder: Path) -> bool:
+    """Whether a checkpoint wants the spaces before punctuation taken away from decoded text."""
+    return bool(_settings(folder).get("clean_up_tokenization_spaces", False))
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -135,11 +166,33 @@ def _apply(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
                 trim_offsets=settings.get("trim_offsets", state["trim_offsets"]),
                 add_prefix_space=prefix,
             )
-    _add_tokens(tokenizer, settings)
+    if family in LANGUAGE_CLASSES:
+        _set_source_language(tokenizer, family, settings)
+        code = LANGUAGE_CLASSES[family][1]
+        codes = [piece for piece in tokenizer.get_vocab() if code.fullmatch(piece)]
+    else:
+        codes = []
+    _add_tokens(tokenizer, settings, codes)
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
 
 
-def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
+def _set_source_language(tokenizer: Tokenizer, family: str, settings: dict[str, Any]) -> None:
+    """Put the source language in front of a text, or behind its end, as its class does."""
+    end = _content(settings.get("eos_token")) or "</s>"
+    language = settings.get("src_lang") or LANGUAGE_CLASSES[family][0]
+    ids = [(token, tokenizer.token_to_id(token)) for token in (end, language)]
+    if any(index is None for _, index in ids):
+        return  # a vocabulary of other languages, whose own template stays
+    behind = family == "MBartTokenizer" or settings.get("legacy_behaviour", False)
+    head, tail = ("", f"{end} {language}") if behind else (language, end)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{head} $A {tail}".strip(),
+        pair=f"{head} $A $B {tail}".strip(),
+        special_tokens=ids,
+    )
+
+
+def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any], codes: Iterable[str]) -> None:
     """Add the tokens that only the settings know, or know better (``lstrip`` and the like).
 
     A token that would get another id than the settings say, or one beyond the vocabulary, is left
@@ -161,10 +214,16 @@ def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
         if new == index and known.get(index) != added:
             tokenizer.add_tokens([added])
     contents = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    for name in NAMED_TOKENS:
-        content = _content(settings.get(f"{name}_token"))
+    named = [_content(settings.get(f"{name}_token")) for name in NAMED_TOKENS]
+    for content in (*named, *_extra_tokens(settings), *codes):
         if content and content not in contents and tokenizer.token_to_id(content) is not None:
             tokenizer.add_special_tokens([content])
+
+
+def _extra_tokens(settings: dict[str, Any]) -> list[str | None]:
+    """Special tokens without a role of their own; transformers 5 has another name for them."""
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    return [_content(token) for token in (extra.values() if isinstance(extra, dict) else extra)]
 
 
 def _pad_id(tokenizer: Tokenizer, settings: dict[str, Any], folder: Path) -> int:
@@ -182,8 +241,22 @@ def _content(token: Any) -> str | None:
     return token.get("content") if isinstance(token, dict) else token
 
 
+def _marian(folder: Path, settings: dict[str, Any]) -> tuple[Tokenizer, dict[str, Any]]:
+    """Marian's tokenizer, and its settings with the names that its class gives the tokens."""
+    tokenizer = marian_tokenizer(folder, settings)
+    settings = {"eos_token": END, "unk_token": UNKNOWN, "pad_token": PAD, **settings}
+    _apply(tokenizer, settings)
+    return tokenizer, settings
+
+
 def _convert(folder: Path) -> Any:
     """The tokenizer that transformers builds from a vocabulary."""
+    models = [path for path in sorted(folder.glob("*.model")) if path.name in TOKENIZER_FILES]
+    if models and importlib.util.find_spec("sentencepiece") is None:
+        raise CheckpointError(
+            f"{models[0]} is converted with sentencepiece; install it (pip install sentencepiece), "
+            "or save the tokenizer as tokenizer.json."
+        )
     from transformers import AutoTokenizer
 
     try:
@@ -200,4 +273,9 @@ def _convert(folder: Path) -> Any:
             f"{folder}: {type(converted).__name__} has no fast version (tokenizer.json), "
             "which serving needs; use a checkpoint with another tokenizer."
         )
+    if models and converted.backend_tokenizer.normalizer is None:
+        # transformers 5.23 builds MBartTokenizer without the normaliser it was trained with.
+        characters = read_sentencepiece(models[0]).normalizer_spec.precompiled_charsmap
+        if characters:
+            converted.backend_tokenizer.normalizer = normalizers.Precompiled(characters)
     return converted

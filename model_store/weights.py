@@ -13,6 +13,7 @@ from model_store.manifest import Artifact
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 ONNX_PATHS = ("onnx/model.onnx", "model.onnx")
+ONNX_DECODER, ONNX_ENCODER = "onnx/decoder.onnx", "onnx/encoder.onnx"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 TRAINER_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 """Names, before the suffix, of pickles that a training run leaves beside the weights."""
@@ -25,13 +26,16 @@ TOKENIZER_VOCABULARIES = (
     "spm.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
+    "source.spm",
 )
-"""Files of which one is enough to build a tokenizer (with ``merges.txt`` beside ``vocab.json``)."""
+"""Files of which one is enough to build a tokenizer (with ``merges.txt`` beside ``vocab.json``,
+and ``vocab.json`` beside ``source.spm``)."""
 
 TOKENIZER_FILES = (
     *TOKENIZER_VOCABULARIES,
     "merges.txt",
     "bpe.codes",
+    "target.spm",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -87,6 +91,12 @@ def find_artifact(folder: Path) -> Artifact:
         if (folder / path).is_file():
             size = (folder / path).stat().st_size
             return Artifact(format="onnx", precision="fp32", path=path, bytes=size)
+    decoder, encoder = folder / ONNX_DECODER, folder / ONNX_ENCODER
+    if decoder.is_file() and encoder.is_file():
+        size = decoder.stat().st_size + encoder.stat().st_size
+        return Artifact(
+            format="onnx", precision="fp32", path=ONNX_DECODER, encoder=ONNX_ENCODER, bytes=size
+        )
     raise CheckpointError(_why_no_weights(folder))
 
 

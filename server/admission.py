@@ -7,22 +7,60 @@ from typing import Any
 from starlette.requests import Request
 
 from contracts.errors import InvalidRequest, Overloaded, RequestTooLarge
+from server.lanes import Lane
 from server.settings import Settings
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
 
 
-class Admission:
-    """Refuses before the queue, at once, and says when to come back.
+class Line:
+    """The requests of one lane that wait.
 
-    ``Retry-After`` is the time that the waiting requests will take at the rate of the last answers.
+    ``Retry-After`` is the time that they will take at the rate of the last answers.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, longest: int, idle_s: float) -> None:
+        """Start with nothing known.
+
+        Args:
+            longest: how many may wait.
+            idle_s: a longer time between two answers is taken for a pause, not for work.
+        """
+        self._longest = longest
+        self._idle_s = idle_s
         self._answer_s = 0.0
         """Mean time between answers while requests wait; exponentially weighted."""
         self._last = 0.0
+
+    def enter(self, waiting: int) -> None:
+        """Let one more request wait.
+
+        Raises:
+            Overloaded: too many do already.
+        """
+        if waiting >= self._longest:
+            seconds = max(1, math.ceil(self._answer_s * waiting))
+            raise Overloaded(
+                f"{waiting} requests wait already; try again in {seconds} s.", min(seconds, 60)
+            )
+
+    def answered(self, waiting: int) -> None:
+        """Note an answer, to learn the rate."""
+        now = time.monotonic()
+        if waiting and now - self._last < self._idle_s:
+            self._answer_s += 0.05 * ((now - self._last) - self._answer_s)
+        self._last = now
+
+
+class Admission:
+    """Refuses before the queue, at once, and says when to come back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.lines = {
+            Lane.ENCODING: Line(settings.max_waiting, idle_s=1.0),
+            Lane.GENERATION: Line(settings.max_generation_waiting, idle_s=30.0),
+        }
 
     async def body(self, request: Request) -> bytes:
         """Read the body.
@@ -65,34 +103,18 @@ class Admission:
                 f" {self._settings.max_characters} are taken at once."
             )
 
-    def enter(self, waiting: int) -> None:
-        """Let one more request wait.
-
-        Raises:
-            Overloaded: too many do already.
-        """
-        if waiting >= self._settings.max_waiting:
-            seconds = max(1, math.ceil(self._answer_s * waiting))
-            raise Overloaded(
-                f"{waiting} requests wait already; try again in {seconds} s.", min(seconds, 60)
-            )
-
-    def answered(self, waiting: int) -> None:
-        """Note an answer, to learn the rate."""
-        now = time.monotonic()
-        if waiting and now - self._last < 1.0:
-            self._answer_s += 0.05 * ((now - self._last) - self._answer_s)
-        self._last = now
-
-    def deadline(self, request: Request) -> float:
-        """When the answer must be there, on the monotonic clock.
+    def deadline(self, request: Request, lane: Lane) -> float:
+        """When the whole answer must be there, on the monotonic clock.
 
         Raises:
             InvalidRequest: the header is not a number of milliseconds.
         """
         given = request.headers.get(TIMEOUT_HEADER)
         if given is None:
-            return time.monotonic() + self._settings.timeout_s
+            generates = lane is Lane.GENERATION
+            settings = self._settings
+            seconds = settings.generation_timeout_s if generates else settings.timeout_s
+            return time.monotonic() + seconds
         if not given.isdecimal() or not 1 <= int(given) <= 3_600_000:
             raise InvalidRequest(f"{TIMEOUT_HEADER}: {given!r} is not 1 to 3600000 milliseconds.")
         return time.monotonic() + int(given) / 1000

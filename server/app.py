@@ -1,42 +1,31 @@
 """The composition root: settings in, a running server out."""
 
 import functools
-import gc
-import logging
-import multiprocessing as mp
 import os
-import queue
 import shutil
 import signal
 import socket
 import tempfile
-import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.errors import CheckpointError, TuneserveError
-from model_store.backends.base import DeviceName
 from server.admission import Admission
 from server.auth import ApiKey
-from server.catalog import Found, find_models, load_models
+from server.catalog import Found, find_models
 from server.client import EnginePool
 from server.drain import Drain
-from server.engine import Engine
+from server.engine_process import ENGINES, RunEngine
 from server.front import Front
-from server.hub import Hub
-from server.litserve_adapter import EngineApi, TuneServer, socket_path
+from server.lanes import Lane
+from server.litserve_adapter import EngineApi, TuneServer
 from server.logs import configure_logging
-from server.messages import ModelStatus, Status
 from server.metrics import Metrics
 from server.openapi import describe
 from server.routes.health import health_routes
 from server.routes.inference import Inference
 from server.routes.models import model_routes
 from server.settings import Settings
-
-logger = logging.getLogger(__name__)
-
-NEWS_EVERY_S = 0.05
-"""While models load: how often the engine looks whether one is ready."""
 
 
 def serve(settings: Settings) -> int:
@@ -57,10 +46,24 @@ def serve(settings: Settings) -> int:
             f"There is no model in {settings.store}: run `make models`, publish one with"
             " `tuneserve models add FOLDER --name NAME`, or name one with --model NAME=FOLDER."
         )
+    return run(settings, found, ENGINES)
+
+
+def run(settings: Settings, found: Found, engines: Mapping[Lane, RunEngine]) -> int:
+    """Serve what was found until a signal comes.
+
+    Args:
+        settings: of the server.
+        found: the models; each lane's are loaded by its own engine.
+        engines: what the engine process of each lane runs.
+
+    Returns:
+        The exit code: 0 after a clean drain.
+    """
     check_port(settings.host, settings.port)
     folder = Path(tempfile.mkdtemp(prefix="tuneserve-"))
     try:
-        server = build_server(settings, found, folder)
+        server = build_server(settings, found, folder, engines)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server._shutdown_event.set())
         server.run(
@@ -77,35 +80,47 @@ def serve(settings: Settings) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def build_server(settings: Settings, found: Found, folder: Path) -> TuneServer:
+def build_server(
+    settings: Settings, found: Found, folder: Path, engines: Mapping[Lane, RunEngine]
+) -> TuneServer:
     """Wire routes, engine links and engines together; nothing is started yet."""
     drain = Drain(settings.drain_timeout_s)
     metrics = Metrics()
     accelerator = "cuda" if settings.device != "cpu" and gpu_count() else "cpu"
-    api = EngineApi(functools.partial(run_engine, settings, found, folder))
     devices = gpu_count() if accelerator == "cuda" else 1
-    count = devices * settings.engines_per_device
-    paths = [socket_path(folder, number) for number in range(count)]
-    engines = EnginePool(paths, metrics.batch_ran)
+    lanes = found.lanes()
+    apis = [
+        EngineApi(
+            lane,
+            functools.partial(engines[lane], settings, loads),
+            folder,
+            settings.engines_per_device if lane is Lane.ENCODING else 1,
+        )
+        for lane, loads in lanes.items()
+    ]
+    pool = EnginePool(
+        {api.lane: api.socket_paths(devices) for api in apis},
+        {lane: loads.statuses() for lane, loads in lanes.items()},
+        metrics.batch_ran,
+    )
     server = TuneServer(
-        api,
+        apis,
         drain=drain,
-        connect=functools.partial(engines.running, settings.engine_timeout_s),
+        connect=functools.partial(pool.running, settings.engine_timeout_s),
         accelerator=accelerator,
         devices=devices,
-        engines_per_device=settings.engines_per_device,
         gzip=settings.gzip,
     )
     front = Front(
         settings=settings,
-        engines=engines,
+        engines=pool,
         metrics=metrics,
         admission=Admission(settings),
         key=ApiKey(settings.api_key),
         drain=drain,
         server_pid=os.getpid(),
     )
-    metrics.watch(engines, lambda: drain.in_flight)
+    metrics.watch(pool, lambda: drain.in_flight)
     app = server.app
     app.title, app.version = "tuneserve", "0.1.0"
     app.description = "Fine-tuned text models behind typed endpoints."
@@ -114,45 +129,6 @@ def build_server(settings: Settings, found: Found, folder: Path) -> TuneServer:
     app.include_router(health_routes(front))
     describe(app)
     return server
-
-
-def run_engine(settings: Settings, found: Found, folder: Path, device: str, worker_id: int) -> None:
-    """The engine process: load every model, answer for those that are there; then only step.
-
-    Loading has its own thread, so that readiness and heartbeats are told meanwhile.
-    """
-    configure_logging(settings.log_level)
-    _, _, index = device.partition(":")
-    kind: DeviceName = "cuda" if index else "cpu"
-    if index:
-        os.environ["CUDA_VISIBLE_DEVICES"] = index
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # a signal to the group: the server drains, then ends us
-    hub = Hub(socket_path(folder, worker_id))
-    parent = mp.parent_process()
-    assert parent is not None
-    hub.watch(parent.sentinel)
-    engine = Engine(hub, {}, settings.tokens_per_batch(kind))
-    news: queue.SimpleQueue[tuple[ModelStatus, ...]] = queue.SimpleQueue()
-    loading = threading.Thread(
-        target=load_models,
-        args=(found, settings.backend_choice(kind), engine.pipelines, news.put),
-        name="load",
-        daemon=True,  # a load that hangs must not outlive the server
-    )
-    loading.start()
-    try:
-        while loading.is_alive() or not news.empty():
-            engine.step(wait_s=NEWS_EVERY_S)
-            while not news.empty():
-                engine.announce(Status(os.getpid(), news.get()))
-        gc.freeze()  # the models' objects stay: collections need not walk them
-        while True:
-            engine.step()
-    except EOFError:
-        hub.close()
 
 
 def check_port(host: str, port: int) -> None:

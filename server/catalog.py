@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
+from contracts.bodies import body_of
 from contracts.errors import BackendFailure, CheckpointError, ServingError, UnknownModel
 from contracts.tasks import Task
 from handlers.load import load_pipeline
-from handlers.pipeline import Pipeline
 from model_store.backends.base import BackendChoice
 from model_store.hashing import verify_hashes
+from model_store.manifest import Manifest
 from model_store.sources import open_source
 from model_store.store import Store
 from model_store.version import ModelVersion
+from server.lanes import Lane
 from server.messages import ModelStatus
 from server.settings import Settings
 
@@ -27,6 +30,22 @@ class Found:
 
     versions: tuple[ModelVersion, ...]
     refused: tuple[ModelStatus, ...]
+
+    def lanes(self) -> dict[Lane, "Found"]:
+        """What each lane loads: one, or both where some models generate and others do not.
+
+        What is refused already is told by one lane only: the first.
+        """
+        lanes: dict[Lane, Found] = {}
+        for lane in Lane:
+            versions = [one for one in self.versions if Lane.of(one.manifest.generates) is lane]
+            if versions:
+                lanes[lane] = Found(tuple(versions), () if lanes else self.refused)
+        return lanes or {Lane.ENCODING: self}
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """Every model before anything is loaded."""
+        return (*map(_loading, self.versions), *self.refused)
 
 
 def find_models(settings: Settings) -> Found:
@@ -62,7 +81,7 @@ def find_models(settings: Settings) -> Found:
 def load_models(
     found: Found,
     choice: BackendChoice,
-    pipelines: dict[str, Pipeline],
+    pipelines: dict[str, Any],
     announce: Callable[[tuple[ModelStatus, ...]], None],
 ) -> None:
     """Verify, load and warm every model, one after the other.
@@ -70,7 +89,8 @@ def load_models(
     Args:
         found: what ``find_models`` returned.
         choice: backend, precision, device and threads.
-        pipelines: takes the good ones, by ``name@version``, each before it is announced.
+        pipelines: takes the good ones, by ``name@version``, each before it is announced; what a
+            lane's models are answered by: ``Pipeline``, or ``GenerationPipeline``.
         announce: called with all statuses whenever one changes.
     """
     statuses = {version.id: _loading(version) for version in found.versions}
@@ -117,7 +137,7 @@ def load_models(
     hashing.shutdown()
 
 
-def _load(version: ModelVersion, choice: BackendChoice, checked: Future[None]) -> Pipeline:
+def _load(version: ModelVersion, choice: BackendChoice, checked: Future[None]) -> Any:
     """A warm pipeline of a version whose files are those that were published."""
     try:
         pipeline = load_pipeline(version, choice)
@@ -133,27 +153,28 @@ def _load(version: ModelVersion, choice: BackendChoice, checked: Future[None]) -
     return pipeline
 
 
-def warm_up(pipeline: Pipeline) -> None:
+def warm_up(pipeline: Any) -> None:
     """Run a short and a longer text through the whole pipeline, alone and together.
 
     Raises:
         BackendFailure: the model does not answer.
     """
-    for words in (4, 40):
-        text = "warm up " * words
+    manifest = pipeline.handler.manifest
+    for words in (4,) if manifest.generates else (4, 40):
+        items = _examples(manifest, "warm up " * words)
         for copies in (1, 4):
-            for answer in pipeline(_examples(pipeline.handler.task, text) * copies):
+            for answer in pipeline(items * copies):
                 if isinstance(answer, ServingError) and answer.status >= 500:
                     raise BackendFailure("the model does not answer")
 
 
-def _examples(task: Task, text: str) -> list[object]:
-    from contracts.schemas import BODIES
-
-    inputs: object = text
-    if task is Task.QUESTION_ANSWERING:
-        inputs = {"question": "What is warm?", "context": text}
-    return list(BODIES[task].model_validate({"inputs": inputs}).items())
+def _examples(manifest: Manifest, text: str) -> list[Any]:
+    body: dict[str, Any] = {"inputs": text}
+    if manifest.generates:
+        body["parameters"] = {"max_new_tokens": 2}
+    elif manifest.task is Task.QUESTION_ANSWERING:
+        body["inputs"] = {"question": "What is warm?", "context": text}
+    return body_of(manifest.task, manifest.generates).model_validate(body).items()
 
 
 def _loading(version: ModelVersion) -> ModelStatus:
@@ -165,6 +186,7 @@ def _loading(version: ModelVersion) -> ModelStatus:
         state="loading",
         max_tokens=version.manifest.max_tokens,
         labels=tuple(version.manifest.labels),
+        generates=version.manifest.generates,
     )
 
 

@@ -1,141 +1,37 @@
-"""The HTTP side's ends of the sockets: one link per engine, and the pool that picks one.
-
-End of file on a link is how a crash shows: every request that waits on it is answered 503 at once,
-and the link connects again as soon as the next engine listens. No request is ever sent twice.
-"""
+"""The HTTP side's view of all engines: the pool that picks the link for a request."""
 
 import asyncio
 import itertools
-import logging
-import os
-import signal
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from contracts.errors import Unavailable
-from server.messages import (
-    BatchRan,
-    Cancel,
-    Done,
-    ModelStatus,
-    Ping,
-    Pong,
-    Status,
-    Unpacker,
-    Work,
-    pack,
-)
-
-logger = logging.getLogger(__name__)
-
-PING_EVERY_S = 1.0
-CONNECT_EVERY_S = 0.05
-
-
-class EngineLink(asyncio.Protocol):
-    """The connection to one engine process."""
-
-    def __init__(self, path: Path, on_batch: Callable[[BatchRan], None]) -> None:
-        self.path = path
-        self.status: Status | None = None
-        self.waiting: dict[int, asyncio.Future[Done]] = {}
-        self._on_batch = on_batch
-        self._transport: asyncio.Transport | None = None
-        self._unpacker = Unpacker()
-        self._closed = asyncio.Event()
-        self._heard = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        """The engine's process id, or None while it is not there."""
-        return self.status.pid if self.status else None
-
-    def submit(self, work: Work) -> asyncio.Future[Done]:
-        """Send work; the future fails with ``Unavailable`` when the engine dies."""
-        if self._transport is None:
-            raise Unavailable("The engine is starting; try again in a moment.")
-        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self.waiting[work.id] = future
-        self._transport.write(pack(work))
-        return future
-
-    def cancel(self, work_id: int) -> None:
-        """Forget work that nobody waits for."""
-        if self.waiting.pop(work_id, None) is not None and self._transport is not None:
-            self._transport.write(pack(Cancel(work_id)))
-
-    async def run(self, silence_s: float) -> None:
-        """Stay connected for ever; end an engine that is silent for ``silence_s`` seconds."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                await loop.create_unix_connection(lambda: self, str(self.path))
-            except OSError:
-                await asyncio.sleep(CONNECT_EVERY_S)
-                continue
-            while not self._closed.is_set():
-                self._beat(silence_s)
-                try:
-                    await asyncio.wait_for(self._closed.wait(), PING_EVERY_S)
-                except TimeoutError:
-                    continue
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the engine listens."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._unpacker = Unpacker()
-        self._closed.clear()
-        self._heard = time.monotonic()
-
-    def data_received(self, data: bytes) -> None:
-        """asyncio: messages from the engine."""
-        self._heard = time.monotonic()
-        for message in self._unpacker.feed(data):
-            match message:
-                case Done():
-                    future = self.waiting.pop(message.id, None)
-                    if future is not None and not future.done():
-                        future.set_result(message)
-                case BatchRan():
-                    self._on_batch(message)
-                case Status():
-                    self.status = message
-                case Pong():
-                    pass
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the engine is gone; nobody waits for it any longer."""
-        logger.warning("the engine is gone", extra={"engine_pid": self.pid})
-        self._transport, self.status = None, None
-        waiting, self.waiting = self.waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(
-                    Unavailable(
-                        "The engine stopped while it worked on this request; send it again."
-                    )
-                )
-        self._closed.set()
-
-    def _beat(self, silence_s: float) -> None:
-        if self._transport is not None:
-            self._transport.write(pack(Ping()))
-        if self.pid is not None and time.monotonic() - self._heard > silence_s:
-            logger.error("the engine is silent and is ended", extra={"engine_pid": self.pid})
-            os.kill(self.pid, signal.SIGKILL)
+from server.lanes import Lane
+from server.link import EngineLink
+from server.messages import BatchRan, Decoding, ModelStatus, Work
 
 
 class EnginePool:
-    """All engines of this server, alike: each holds every model."""
+    """All engines of this server; those of one lane are alike: each holds every model of it."""
 
-    def __init__(self, paths: list[Path], on_batch: Callable[[BatchRan], None]) -> None:
-        self.links = [EngineLink(path, on_batch) for path in paths]
+    def __init__(
+        self,
+        paths: Mapping[Lane, Sequence[Path]],
+        models: Mapping[Lane, Sequence[ModelStatus]],
+        on_batch: Callable[[BatchRan], None],
+    ) -> None:
+        """Name the engines; ``running`` connects to them.
+
+        Args:
+            paths: the sockets of each lane that is served.
+            models: what each lane will load, so that a model is known before its engine is there.
+            on_batch: called for each batch that an engine ran.
+        """
+        self.links = [EngineLink(lane, path, on_batch) for lane in paths for path in paths[lane]]
         self._ids = itertools.count(1)
-        self._seen: tuple[ModelStatus, ...] = ()
+        self._seen = {lane: tuple(models[lane]) for lane in paths}
 
     @asynccontextmanager
     async def running(self, silence_s: float) -> AsyncIterator[None]:
@@ -148,22 +44,22 @@ class EnginePool:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def waiting(self, lane: Lane) -> int:
+        """Requests that are with the engines of a lane."""
+        return sum(len(link.waiting) for link in self._of(lane))
+
     @property
-    def waiting(self) -> int:
-        """Requests that are with the engines."""
+    def all_waiting(self) -> int:
+        """Requests that are with any engine."""
         return sum(len(link.waiting) for link in self.links)
 
     @property
     def models(self) -> tuple[ModelStatus, ...]:
-        """The models as the first engine that is there sees them; loading, while none is."""
-        status = next((link.status for link in self.links if link.status), None)
-        if status is not None:
-            self._seen = status.models
-            return self._seen
-        return tuple(
-            model if model.state == "refused" else replace(model, state="loading")
-            for model in self._seen
-        )
+        """The models of every lane, as its first engine that is there sees them.
+
+        While none is there, a lane's models are loading.
+        """
+        return tuple(model for lane in self._seen for model in self._models(lane))
 
     @property
     def ready(self) -> bool:
@@ -175,18 +71,37 @@ class EnginePool:
             for link in self.links
         )
 
-    def submit(self, build: Callable[[int], Work]) -> tuple[EngineLink, int, Any]:
-        """Send work to the engine with the least to do.
+    @property
+    def decoding(self) -> list[Decoding]:
+        """What the generating engines last told, one entry per engine and model."""
+        return [told for link in self.links for told in link.decoding.values()]
 
-        Returns:
-            The link, the work's id and the future of its ``Done``.
+    def pid(self, model: ModelStatus) -> int | None:
+        """The process that serves a model, or the first of several; None where it does not."""
+        if model.state != "ready":
+            return None
+        return next((link.pid for link in self._of(Lane.of(model.generates)) if link.pid), None)
+
+    def choose(self, lane: Lane, build: Callable[[int], Work]) -> tuple[EngineLink, Work]:
+        """Find the engine of a lane with the least to do, and give the work its id.
 
         Raises:
             Unavailable: no engine is there.
         """
-        up = [link for link in self.links if link.status is not None]
+        up = [link for link in self._of(lane) if link.status is not None]
         if not up:
             raise Unavailable("The engine is starting; try again in a moment.")
-        link = min(up, key=lambda each: len(each.waiting))
-        work = build(next(self._ids))
-        return link, work.id, link.submit(work)
+        return min(up, key=lambda link: len(link.waiting)), build(next(self._ids))
+
+    def _of(self, lane: Lane) -> Iterable[EngineLink]:
+        return (link for link in self.links if link.lane is lane)
+
+    def _models(self, lane: Lane) -> tuple[ModelStatus, ...]:
+        status = next((link.status for link in self._of(lane) if link.status), None)
+        if status is not None:
+            self._seen[lane] = status.models
+            return status.models
+        return tuple(
+            model if model.state == "refused" else replace(model, state="loading")
+            for model in self._seen[lane]
+        )

@@ -18,8 +18,8 @@ from handlers.base import Prepared
 from handlers.batching import RowQueue
 from handlers.pipeline import Pipeline
 from server.hub import Hub
-from server.jobs import Job, Place
 from server.intake import Intake, preprocess
+from server.jobs import Job, Place
 from server.messages import BatchRan
 
 logger = logging.getLogger(__name__)

@@ -2,36 +2,39 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from contracts.errors import BackendFailure, InvalidRequest, ServingError
-from contracts.schemas import Strict
 
 _SHOWN = 3
 
 
 def error_response(error: ServingError, request_id: str, place: str = "") -> Response:
-    """``{"error", "error_type", "request_id"}`` with the error's status and headers.
+    """The error's ``error_body`` with its status and headers.
 
     Args:
         error: what happened.
         request_id: goes into body and headers.
         place: the input that failed, such as ``inputs[3]``, where there are several.
     """
-    sentence = f"{place}: {error}" if place else str(error)
-    if isinstance(error, BackendFailure):
-        sentence = f"The model failed on this request; the log has the reason under {request_id}."
-    body = {"error": sentence, "error_type": error.code, "request_id": request_id}
     return Response(
-        orjson.dumps(body),
+        orjson.dumps(error_body(error, request_id, place)),
         status_code=error.status,
         headers={**error.headers, "x-request-id": request_id},
         media_type="application/json",
     )
+
+
+def error_body(error: ServingError, request_id: str, place: str = "") -> dict[str, str]:
+    """``{"error", "error_type", "request_id"}``; see ``error_response``."""
+    sentence = f"{place}: {error}" if place else str(error)
+    if isinstance(error, BackendFailure):
+        sentence = f"The model failed on this request; the log has the reason under {request_id}."
+    return {"error": sentence, "error_type": error.code, "request_id": request_id}
 
 
 def first_error(answers: Sequence[Any]) -> tuple[int, ServingError] | None:
@@ -92,21 +95,30 @@ def _most_specific(findings: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _unknown_key(schema: type[BaseModel], key: str, location: Sequence[int | str]) -> str:
-    known = list(_fields_at(schema, location))
+    known = sorted(_fields_at(schema, location))
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known))}"
+    hint = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
     return f"unknown parameter; {hint}"
 
 
-def _fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
-    if location[0] == "parameters":
-        parameters = schema.model_fields["parameters"].annotation
-        if isinstance(parameters, type) and issubclass(parameters, BaseModel):
-            yield from parameters.model_fields
-    elif len(location) == 1:
-        yield from schema.model_fields
-    else:
-        named = {each.__name__: each for each in Strict.__subclasses__()}
-        for part in location:
-            if part in named:
-                yield from named[str(part)].model_fields
+def _fields_at(schema: type[BaseModel], location: Sequence[int | str]) -> set[str]:
+    """The keys that are known at the place of an unknown one, over all branches of a union."""
+    here = {schema.__name__: schema}
+    for part in location[:-1]:
+        if part in here:  # a branch of a union, by its name
+            here = {str(part): here[str(part)]}
+            continue
+        fields = [
+            model.model_fields[str(part)] for model in here.values() if part in model.model_fields
+        ]
+        if fields:
+            here = {each.__name__: each for field in fields for each in _models(field.annotation)}
+    return {name for model in here.values() for name in model.model_fields}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The schemas that stand anywhere in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contracts.errors import BackendFailure, Overloaded, RequestTooLarge, ServingError
-from contracts.generation import Generated
+from contracts.generation import Generated, Token
 from handlers.base import Prepared
 from handlers.decoding.scheduler import Generation, Scheduler
 from handlers.decoding.search import Ended, SingleSearch
@@ -127,7 +127,7 @@ class GenerationEngine(Intake[GenerationJob]):
         if job.work.stream and len(answering.outputs) == 1:
             pipeline = self.pipelines[model]
             answering.text = pipeline.handler.stream(job.work.items[answering.item])
-        for one in generations(answering.prepared, answering):
+        for one in generations(answering.prepared, answering, logprobs=job.work.stream):
             job.generations.add(one)
             self._scheduler(model).submit(one)
 
@@ -135,10 +135,11 @@ class GenerationEngine(Intake[GenerationJob]):
         """Free the rows of jobs that nobody waits for."""
         for job in list(self._jobs.values()):
             self._over(job)
-        for scheduler in self._schedulers.values():
+        for model, scheduler in self._schedulers.items():
             gone = [one for one in scheduler.generations if one.place[0].job.dropped]
             if gone:
                 scheduler.cancel(gone)
+                self._tell(model, scheduler)
 
     def _decode(self, model: str, scheduler: Scheduler) -> None:
         began = time.monotonic()
@@ -208,17 +209,24 @@ class GenerationEngine(Intake[GenerationJob]):
         text = answering.text.push(token)
         if search.ended is not None:
             text += answering.text.finish()
-        self._send(answering, len(search.tokens) - 1, token, text, search.logprobs[-1], handler)
+        told = handler.token(token, text, search.logprobs[-1])
+        self._send(answering, len(search.tokens) - 1, told, last=search.ended is not None)
 
-    def _send(
-        self, answering: Answering, index: int, token: int, text: str, logprob: float, handler: Any
-    ) -> None:
+    def _send(self, answering: Answering, index: int, token: Token, *, last: bool) -> None:
         if index <= answering.told:
             return  # told before a step failed
         answering.told = index
         job = answering.job
-        special = handler.detokenizer.special(token)
-        chunk = Chunk(job.work.id, answering.item, index, token, text, logprob, special)
+        chunk = Chunk(
+            id=job.work.id,
+            item=answering.item,
+            index=index,
+            token=token["id"],
+            text=token["text"],
+            logprob=token["logprob"],
+            special=token["special"],
+            last=last,
+        )
         self.hub.post(job.connection, chunk)
 
     def _settle(self, model: str, answering: Answering) -> None:
@@ -247,12 +255,11 @@ class GenerationEngine(Intake[GenerationJob]):
         self, answering: Answering, outputs: list[Ended], text: str, handler: Any
     ) -> None:
         """Stream what was not known before its end: beams, and answers of several passages."""
-        *before, last = [
-            pair for one in outputs for pair in zip(one.ids, one.logprobs, strict=True)
-        ]
-        for index, (token, logprob) in enumerate(before, 1):
-            self._send(answering, index, token, "", logprob, handler)
-        self._send(answering, len(before) + 1, last[0], text, last[1], handler)
+        pairs = [pair for one in outputs for pair in zip(one.ids, one.logprobs, strict=True)]
+        for index, (id, logprob) in enumerate(pairs, 1):
+            last = index == len(pairs)
+            token = handler.token(id, text if last else "", logprob)
+            self._send(answering, index, token, last=last)
 
     def _finish(self, job: GenerationJob) -> None:
         if not job.dropped and all(answer is not None for answer in job.answers):

@@ -21,6 +21,8 @@ class GenerationJob(Job):
     """Per item, its answer or error; None while it is not there."""
     generations: set[Generation] = field(default_factory=set)
     """What waits or runs for it."""
+    windows: int = 0
+    """Passages that the longest document was read in."""
     tokens_in: int = 0
     tokens_out: int = 0
     first_token: float = 0.0
@@ -37,6 +39,7 @@ class GenerationJob(Job):
         """Take the rows of one item: of its text, or of one more pass over its summaries."""
         self.prepared[item] = prepared
         request: Request = prepared.context
+        self.windows = max(self.windows, len(prepared.rows))
         self.tokens_in += sum(map(len, prepared.rows))
         return Answering(self, item, prepared, request, [None] * len(prepared.rows))
 
@@ -52,7 +55,7 @@ class GenerationJob(Job):
         return Done(
             id=reply.id,
             answers=reply.answers,
-            windows=reply.windows,
+            windows=self.windows,
             truncated=reply.truncated,
             queue_s=reply.queue_s,
             tokenize_s=reply.tokenize_s,

@@ -5,7 +5,8 @@ through a manager process (a Unix socket instead: it costs less, and survives a 
 endpoint per LitAPI (typed routes instead), and the life cycle: SIGTERM drains, a dead engine starts
 again, nothing is left behind.
 
-Processes: this one (it watches, and serves nothing), one HTTP process or more, one engine or more.
+Processes: this one (it watches, and serves nothing), one HTTP process or more, and per lane one
+engine or more.
 """
 
 import contextlib
@@ -17,8 +18,7 @@ import os
 import select
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -32,28 +32,44 @@ from litserve.loops.loops import inference_worker
 from starlette.middleware.gzip import GZipMiddleware
 
 from server.drain import Drain
+from server.lanes import Lane
 from server.logs import configure_logging
+from server.restart import Restart
 
 logger = logging.getLogger(__name__)
 
 GZIP_ABOVE_BYTES = 1000
 KEEP_ALIVE_S = 75
-RESTART_WITHIN_S = (0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Waits before an engine starts again, by how often it died soon after its start."""
-SOON_S = 60.0
 
 
 class EngineApi(litserve.LitAPI):
-    """The one LitAPI: it holds every model. LitServe pickles it into the worker process."""
+    """One LitAPI per lane: it holds every model of it. LitServe pickles it into the workers."""
 
-    def __init__(self, run: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, lane: Lane, run: Callable[[Path, str], None], folder: Path, per_device: int
+    ) -> None:
         """Take what a worker does.
 
         Args:
-            run: called in the worker with device and worker id; returns when the engine ends.
+            lane: names the processes and their sockets.
+            run: called in the worker with its socket and device; returns when the engine ends.
+            folder: of the sockets.
+            per_device: worker processes per device.
         """
-        super().__init__(loop=EngineLoop(), api_path="/engine")
-        self.run_engine = run
+        super().__init__(loop=EngineLoop(), api_path=f"/{lane}")
+        self.lane, self.per_device = lane, per_device
+        self._run, self._folder = run, folder
+
+    def run_engine(self, device: str, worker_id: int) -> None:
+        """In the worker: be the engine until it ends."""
+        self._run(self._socket_path(worker_id), device)
+
+    def socket_paths(self, devices: int) -> list[Path]:
+        """Where the engines listen, by worker id."""
+        return [self._socket_path(number) for number in range(devices * self.per_device)]
+
+    def _socket_path(self, worker_id: int) -> Path:
+        return self._folder / f"{self.lane}-{worker_id}.sock"
 
     def setup(self, device: str) -> None:
         """LitServe: nothing; models load inside the loop, where progress can be told."""
@@ -110,7 +126,7 @@ class Shutdown:
 
 
 class TuneServer(litserve.LitServer):
-    """LitServe with one engine API, sockets and an orderly life.
+    """LitServe with an engine API per lane, sockets and an orderly life.
 
     Attributes:
         exit_code: what the process should end with, once ``run`` has returned.
@@ -118,36 +134,35 @@ class TuneServer(litserve.LitServer):
 
     def __init__(
         self,
-        api: EngineApi,
+        apis: Sequence[EngineApi],
         *,
         drain: Drain,
         connect: Callable[[], contextlib.AbstractAsyncContextManager[None]],
         accelerator: str,
         devices: int,
-        engines_per_device: int,
         gzip: bool,
     ) -> None:
         """Wrap LitServe.
 
         Args:
-            api: the engine.
+            apis: the engines, one per lane.
             drain: shared with the routes.
             connect: the app's lifespan: opens and closes the engine links of an HTTP process.
             accelerator: ``cpu`` or ``cuda``.
             devices: how many of them.
-            engines_per_device: worker processes per device.
             gzip: whether long answers are compressed.
         """
         self._drain = drain
         self._connect = connect
         self._gzip = gzip
-        self._restarts: dict[int, tuple[int, float]] = {}
+        self._places: list[tuple[EngineApi, int]] = []
+        """API and worker id of each entry of ``inference_workers``."""
         self.exit_code = 0
         super().__init__(
-            api,
+            list(apis),
             accelerator=accelerator,
             devices=devices,
-            workers_per_device=engines_per_device,
+            workers_per_device={api.api_path: api.per_device for api in apis},
             timeout=False,
         )
         self._shutdown_event = Shutdown()
@@ -177,12 +192,13 @@ class TuneServer(litserve.LitServer):
         """LitServe starts a manager process with queues; the sockets need none."""
         self._transport = None
         self.workers_setup_status: dict[str, str] = {}
-        self.litapi_request_queues = {self.lit_api.api_path: None}
+        self.litapi_request_queues = {api.api_path: None for api in self.litapi_connector}
 
     def launch_inference_worker(self, lit_api: Any) -> list[BaseProcess]:
-        """LitServe starts a worker per device; so do we."""
-        count = len(self._inference_workers_config_for_api(lit_api.api_path))
-        return [self.launch_single_inference_worker(lit_api, number) for number in range(count)]
+        """LitServe starts the workers of one API, and appends them to ``inference_workers``."""
+        numbers = range(len(self._inference_workers_config_for_api(lit_api.api_path)))
+        self._places += [(lit_api, number) for number in numbers]
+        return [self.launch_single_inference_worker(lit_api, number) for number in numbers]
 
     def launch_single_inference_worker(self, lit_api: Any, worker_id: int) -> BaseProcess:
         """Start one engine in a fresh interpreter, through LitServe's own worker function."""
@@ -190,7 +206,7 @@ class TuneServer(litserve.LitServer):
         process = mp.get_context("spawn").Process(
             target=inference_worker,
             args=(lit_api, device, worker_id, None, None, {}, self._callback_runner, False),
-            name=f"engine-{worker_id}",
+            name=f"{lit_api.lane}-{worker_id}",
         )
         process.start()
         return process
@@ -237,10 +253,11 @@ class TuneServer(litserve.LitServer):
 
     def _watch(self, http: list[BaseProcess]) -> None:
         """Start a dead engine again; end the server when an HTTP process ends."""
-        started = [time.monotonic()] * len(self.inference_workers)
+        restarts = [Restart() for _ in self.inference_workers]
         while not self._shutdown_event.is_set():
-            processes = [*self.inference_workers, *http]
-            mp.connection.wait([process.sentinel for process in processes], timeout=1.0)
+            living = [one for one in self.inference_workers if one.is_alive()]
+            wait_s = max(0.0, min([1.0, *(restart.due_s for restart in restarts)]))
+            mp.connection.wait([one.sentinel for one in [*living, *http]], timeout=wait_s)
             if self._shutdown_event.is_set():
                 return
             for process in http:
@@ -249,24 +266,26 @@ class TuneServer(litserve.LitServer):
                     logger.error("an HTTP process ended", extra={"exitcode": process.exitcode})
                     self._shutdown_event.set()
                     return
-            for number, process in enumerate(self.inference_workers):
+            for number, (process, restart) in enumerate(
+                zip(self.inference_workers, restarts, strict=True)
+            ):
                 if process.is_alive():
                     continue
-                deaths, _ = self._restarts.get(number, (0, 0.0))
-                soon = time.monotonic() - started[number] < SOON_S
-                deaths = deaths + 1 if soon else 0
-                wait_s = RESTART_WITHIN_S[min(deaths, len(RESTART_WITHIN_S) - 1)]
-                self._restarts[number] = (deaths, wait_s)
-                logger.error(
-                    "the engine died and starts again",
-                    extra={"exitcode": process.exitcode, "in_s": wait_s},
-                )
-                if self._shutdown_event.wait(wait_s):
-                    return
-                self.inference_workers[number] = self.launch_single_inference_worker(
-                    self.lit_api, number
-                )
-                started[number] = time.monotonic()
+                if restart.at is None:
+                    restart.died()
+                    logger.error(
+                        "the engine died and starts again",
+                        extra={
+                            "engine": process.name,
+                            "exitcode": process.exitcode,
+                            "in_s": round(max(0.0, restart.due_s), 1),
+                        },
+                    )
+                if restart.due_s <= 0:
+                    self.inference_workers[number] = self.launch_single_inference_worker(
+                        *self._places[number]
+                    )
+                    restart.started()
 
     def _perform_graceful_shutdown(
         self, manager: None, uvicorn_workers: Any, shutdown_reason: str = "normal"
@@ -300,8 +319,3 @@ def _die_with_parent(drain: Drain) -> None:
         drain.begin()
 
     threading.Thread(target=watch, daemon=True, name="parent").start()
-
-
-def socket_path(folder: Path, worker_id: int) -> Path:
-    """Where an engine listens."""
-    return folder / f"engine-{worker_id}.sock"

@@ -85,6 +85,8 @@ class Chunk:
     logprob: float
     special: bool
     """Not a part of the text, as the token of the end."""
+    last: bool = False
+    """The ``Done`` follows at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Prometheus metrics; the engine sends its timings back with each reply."""
+"""Prometheus metrics; the engines send their timings back with each reply.
+
+``docs/metrics.md`` says what each one means.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from server.client import EnginePool
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -45,6 +49,14 @@ class Metrics:
         self.batch_seconds = histogram("batch_seconds", "Time of one backend.run.", _SECONDS)
         self.real_tokens = counter("tokens_real", "Tokens without padding.", ["model"])
         self.padded_tokens = counter("tokens_padded", "Tokens with padding.", ["model"])
+        self.first_token = histogram(
+            "first_token_seconds", "From request to first generated token.", _SECONDS
+        )
+        self.per_token = histogram(
+            "token_seconds", "Mean time from one generated token to the next.", _TOKEN_SECONDS
+        )
+        self.source_tokens = counter("source_tokens", "Tokens read for answers.", ["model"])
+        self.generated_tokens = counter("generated_tokens", "Tokens of answers.", ["model"])
 
     def watch(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
         """Show what is true at the moment of the scrape."""
@@ -77,6 +89,16 @@ class Metrics:
             self.queue.labels(model.id).observe(done.queue_s)
             self.tokenize.labels(model.id).observe(done.tokenize_s)
             self.compute.labels(model.id).observe(done.compute_s)
+            if done.tokens_in:
+                self._generated(model.id, done)
+
+    def _generated(self, model: str, done: Done) -> None:
+        self.source_tokens.labels(model).inc(done.tokens_in)
+        self.generated_tokens.labels(model).inc(done.tokens_out)
+        if done.first_token_s:
+            self.first_token.labels(model).observe(done.first_token_s)
+        if done.per_token_s:
+            self.per_token.labels(model).observe(done.per_token_s)
 
     def render(self) -> bytes:
         """The exposition text."""
@@ -96,11 +118,31 @@ class _Now(Collector):
             "tuneserve_in_flight", "HTTP requests being answered.", self._in_flight()
         )
         yield GaugeMetricFamily(
-            "tuneserve_waiting", "Requests that are with an engine.", self._engines.waiting
+            "tuneserve_waiting", "Requests that are with an engine.", self._engines.all_waiting
         )
+        yield from self._decoding()
         models = [model for model in self._engines.models if model.state == "ready"]
         yield GaugeMetricFamily("tuneserve_models_loaded", "Models that answer.", len(models))
         sizes = GaugeMetricFamily("tuneserve_model_bytes", "Loaded artifact.", labels=["model"])
         for model in models:
             sizes.add_metric([model.id], model.bytes)
         yield sizes
+
+    def _decoding(self) -> Iterable[Metric]:
+        """What generating engines told last; the sum over engines that hold the same model."""
+        running = GaugeMetricFamily(
+            "tuneserve_rows_running", "Rows being decoded: beams of answers.", labels=["model"]
+        )
+        waiting = GaugeMetricFamily(
+            "tuneserve_rows_waiting", "Rows that wait for the key-value cache.", labels=["model"]
+        )
+        held = GaugeMetricFamily(
+            "tuneserve_kv_tokens", "Tokens whose keys and values are held.", labels=["model"]
+        )
+        told = self._engines.decoding
+        for model in sorted({one.model for one in told}):
+            mine = [one for one in told if one.model == model]
+            running.add_metric([model], sum(one.running_rows for one in mine))
+            waiting.add_metric([model], sum(one.waiting_rows for one in mine))
+            held.add_metric([model], sum(one.held_tokens for one in mine))
+        yield from (running, waiting, held)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the inference paths: one schema and one example per task."""
+"""The OpenAPI document of the inference paths: one schema per body, one example per task."""
 
 from typing import Any
 
@@ -7,34 +7,50 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from contracts.schemas import BODIES, Answer, Entity, LabelScore, Summary
-from contracts.tasks import Task
+from contracts.generation import Generated, GenerationBody, StreamEvent
+from contracts.schemas import BODIES, Answer, Body, Entity, LabelScore, Summary
 
-_EXAMPLES: dict[Task, Any] = {
-    Task.TEXT_CLASSIFICATION: {
+_EXAMPLES: dict[str, Any] = {
+    "text-classification": {
         "inputs": "Where is my parcel? It should have come on Monday.",
         "parameters": {"top_k": 3},
     },
-    Task.TOKEN_CLASSIFICATION: {
+    "token-classification": {
         "inputs": "Anna Keller from Basel ordered a ThinkPad on 3 May.",
         "parameters": {"aggregation_strategy": "simple"},
     },
-    Task.QUESTION_ANSWERING: {
+    "question-answering": {
         "inputs": {
             "question": "How long can I return it?",
             "context": "Every order can be returned within 30 days of delivery.",
         }
     },
-    Task.SUMMARIZATION: {
+    "summarization (extractive)": {
         "inputs": "The council met on Tuesday. It approved the new bridge. Tea was served.",
         "parameters": {"max_sentences": 1},
     },
+    "summarization (generated)": {
+        "inputs": "The council met on Tuesday. It approved the new bridge. Tea was served.",
+        "parameters": {"max_new_tokens": 20, "num_beams": 2},
+    },
+    "translation": {
+        "inputs": "The bridge will be open in spring.",
+        "parameters": {"max_new_tokens": 20},
+    },
+    "text2text-generation": {
+        "inputs": "The council met on Tuesday.",
+        "parameters": {"max_new_tokens": 20, "temperature": 0.7, "seed": 1},
+        "stream": True,
+    },
 }
-_ANSWERS: dict[Task, Any] = {
-    Task.TEXT_CLASSIFICATION: list[list[LabelScore]],
-    Task.TOKEN_CLASSIFICATION: list[Entity] | list[list[Entity]],
-    Task.QUESTION_ANSWERING: Answer | list[Answer],
-    Task.SUMMARIZATION: list[Summary],
+_BODIES: tuple[type[Body], ...] = (*BODIES.values(), GenerationBody)
+_ANSWERS: dict[str, Any] = {
+    "TextClassificationAnswer": list[list[LabelScore]],
+    "TokenClassificationAnswer": list[Entity] | list[list[Entity]],
+    "QuestionAnsweringAnswer": Answer | list[Answer],
+    "SummarizationAnswer": list[Summary],
+    "GenerationAnswer": list[Generated],
+    "StreamEvent": StreamEvent,
 }
 _ERROR = {
     "type": "object",
@@ -55,6 +71,11 @@ _STATUSES = {
     503: "Loading, restarting or draining; see Retry-After",
     504: "Not ready within the request's time",
 }
+_EVENTS = (
+    "Server-sent events of models that generate, asked for by the Accept header or by stream = true"
+    " in the body: data is a StreamEvent per token; the last is named done and has the whole"
+    " answer, or is named error and has a ServingError."
+)
 _REF = "#/components/schemas/{model}"
 
 
@@ -75,16 +96,14 @@ def describe(app: FastAPI) -> None:
 
 def _add_inference(document: dict[str, Any]) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    _, bodies = models_json_schema(
-        [(body, "validation") for body in BODIES.values()], ref_template=_REF
-    )
+    _, bodies = models_json_schema([(body, "validation") for body in _BODIES], ref_template=_REF)
     schemas.update(bodies["$defs"], ServingError=_ERROR)
-    for task, answer in _ANSWERS.items():
+    for name, answer in _ANSWERS.items():
         schema = TypeAdapter(answer).json_schema(ref_template=_REF)
         schemas.update(schema.pop("$defs", {}))
-        schemas[_answer_name(task)] = schema
+        schemas[name] = schema
     operation = _operation()
-    name = {
+    model = {
         "name": "name",
         "in": "path",
         "required": True,
@@ -92,7 +111,7 @@ def _add_inference(document: dict[str, Any]) -> None:
         "schema": {"type": "string"},
     }
     document["paths"]["/models/{name}"] = {
-        "post": operation | {"parameters": [name, *operation["parameters"]]}
+        "post": operation | {"parameters": [model, *operation["parameters"]]}
     }
     for path in ("/", "/invocations"):
         summary = "Ask the default model"
@@ -104,7 +123,10 @@ def _operation() -> dict[str, Any]:
         return {"anyOf": [{"$ref": _REF.format(model=name)} for name in names]}
 
     error = {"application/json": {"schema": {"$ref": _REF.format(model="ServingError")}}}
-    answers = {"application/json": {"schema": refs([_answer_name(task) for task in BODIES])}}
+    answers = {
+        "application/json": {"schema": refs([name for name in _ANSWERS if name != "StreamEvent"])},
+        "text/event-stream": {"schema": {"type": "string", "description": _EVENTS}},
+    }
     return {
         "tags": ["inference"],
         "summary": "Ask a model",
@@ -120,9 +142,9 @@ def _operation() -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": refs([body.__name__ for body in BODIES.values()]),
+                    "schema": refs([body.__name__ for body in _BODIES]),
                     "examples": {
-                        task.value: {"summary": task.value, "value": example}
+                        task: {"summary": task, "value": example}
                         for task, example in _EXAMPLES.items()
                     },
                 }
@@ -139,7 +161,3 @@ def _operation() -> dict[str, Any]:
             },
         },
     }
-
-
-def _answer_name(task: Task) -> str:
-    return task.value.title().replace("-", "") + "Answer"

@@ -56,8 +56,14 @@ class Settings(BaseSettings):
     timeout_s: float = Field(
         default=30.0, gt=0, description="Deadline of a request that brings no X-Request-Timeout-Ms."
     )
+    generation_timeout_s: float = Field(
+        default=120.0, gt=0, description="As timeout_s, of models that generate; the whole answer."
+    )
     max_waiting: int = Field(
         default=512, ge=1, description="Requests that may wait; beyond, the answer is 429."
+    )
+    max_generation_waiting: int = Field(
+        default=128, ge=1, description="As max_waiting, of models that generate, apart from others."
     )
     max_items: int = Field(default=256, ge=1, description="Inputs in one request.")
     max_body_bytes: int = Field(default=2_000_000, ge=1, description="Size of one request body.")
@@ -66,6 +72,18 @@ class Settings(BaseSettings):
         default=None,
         ge=16,
         description="Padded tokens of one batch; default: 2048 on a CPU, 16384 on a GPU.",
+    )
+
+    generation_nice: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="By how much the engine that generates steps back behind others on a CPU.",
+    )
+    kv_cache_mb: int = Field(
+        default=1024,
+        ge=1,
+        description="Key-value cache of each model that generates; what fits runs at once.",
     )
 
     drain_timeout_s: float = Field(

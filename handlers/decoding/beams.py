@@ -1,12 +1,12 @@
 """Beam search, as transformers does it: the same hypotheses, scores and moment to stop."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from contracts.tensors import Array
-from handlers.decoding.search import Ended, FinishReason, Search, Stops
+from handlers.decoding.search import Ended, FinishReason, Search
 from handlers.decoding.settings import Decoding
 from handlers.decoding.warpers import log_softmax, softmax
 
@@ -29,8 +29,8 @@ class Hypothesis:
 class BeamSearch(Search):
     """The best hypotheses of each length go on; the best finished one is the answer."""
 
-    def __init__(self, decoding: Decoding, source_ids: Sequence[int], stops: Stops | None) -> None:
-        super().__init__(decoding, source_ids, stops)
+    def __init__(self, decoding: Decoding, *arguments: Any, **options: Any) -> None:
+        super().__init__(decoding, *arguments, **options)
         self.rows = decoding.num_beams
         self._beams = [Hypothesis([decoding.start_id], [])] * self.rows
         # All beams are equal now: only the first may be continued.

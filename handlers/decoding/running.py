@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from handlers.decoding.beams import BeamSearch
-from handlers.decoding.search import Search, SingleSearch, Stops
+from handlers.decoding.search import Search, SingleSearch
 from handlers.decoding.settings import Decoding
 from model_store.backends.seq2seq.base import Seq2SeqBackend, Source
 
 
-def search_for(decoding: Decoding, source_ids: Sequence[int], stops: Stops | None) -> Search:
+def search_for(decoding: Decoding) -> type[Search]:
     """The strategy that the parameters ask for."""
-    kind = BeamSearch if decoding.num_beams > 1 else SingleSearch
-    return kind(decoding, source_ids, stops)
+    return BeamSearch if decoding.num_beams > 1 else SingleSearch
 
 
 class RunningBatch:
@@ -53,6 +52,8 @@ class RunningBatch:
         """Decode one token in every row; what ends leaves the batch."""
         ids = np.array([id for search in self._searches for id in search.newest], dtype=np.int64)
         logits = self._rows.step(ids)
+        # A number that is none makes the largest of its row none.
+        whole = np.isfinite(logits.max(axis=1))
         kept: list[int] = []
         running = []
         moved = False
@@ -60,9 +61,9 @@ class RunningBatch:
         for search in self._searches:
             rows = range(start, start + search.rows)
             start += search.rows
-            mine = logits[rows.start : rows.stop]
-            search.broken = not np.isfinite(mine.max())
-            parents = None if search.broken else search.advance(mine)
+            mine = slice(rows.start, rows.stop)
+            search.broken = not whole[mine].all()
+            parents = None if search.broken else search.advance(logits[mine])
             if search.broken or search.ended is not None:
                 moved = True
                 continue

@@ -32,6 +32,7 @@ class Generation:
         decoding: its parameters.
         stops: of its stop strings.
         place: the caller's own.
+        logprobs: whether the log probabilities of its tokens are wanted.
         search: its decoding, once it runs; ``search.ended`` is the result.
         alone: whether it must not share a batch: one that it was in has failed.
     """
@@ -40,6 +41,7 @@ class Generation:
     decoding: Decoding
     stops: Stops | None
     place: Any
+    logprobs: bool = False
     search: Search | None = None
     alone: bool = False
 
@@ -174,7 +176,8 @@ class Scheduler:
             mask[index, : len(one.row)] = 1
         source = self._backend.encode({"input_ids": ids, "attention_mask": mask})
         for index, one in enumerate(fresh):
-            one.search = search_for(one.decoding, one.row.input_ids, one.stops)
+            kind = search_for(one.decoding)
+            one.search = kind(one.decoding, one.row.input_ids, one.stops, logprobs=one.logprobs)
             self._batch.add(source, index, one.search)
             self._running[one.search] = one
 

@@ -3,15 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import Any, Literal
 
 from contracts.tensors import Array
 from handlers.decoding.logits import rules_of
 from handlers.decoding.randomness import TorchRandom
 from handlers.decoding.settings import Decoding
-from handlers.decoding.warpers import log_softmax, warp
+from handlers.decoding.warpers import log_softmax, softmax, warp
 
 FinishReason = Literal["length", "eos_token", "stop_sequence"]
 Stops = Callable[[Sequence[int]], bool]
@@ -24,7 +22,7 @@ class Ended:
 
     Attributes:
         ids: the generated tokens, start token left out, the end token included.
-        logprobs: of each, before any rule or warper.
+        logprobs: of each, before any rule or warper; empty where nobody asked for them.
         reason: why it ends there.
     """
 
@@ -41,15 +39,25 @@ class Search(ABC):
     broken = False
     """Whether the model gave numbers that are none: there is no answer."""
 
-    def __init__(self, decoding: Decoding, source_ids: Sequence[int], stops: Stops | None) -> None:
+    def __init__(
+        self,
+        decoding: Decoding,
+        source_ids: Sequence[int],
+        stops: Stops | None = None,
+        *,
+        logprobs: bool = False,
+    ) -> None:
         """Start before the first token.
 
         Args:
             decoding: the request's parameters.
             source_ids: what the encoder reads.
             stops: of the request's stop strings; None where it has none.
+            logprobs: whether the log probability of each token is wanted: it takes a pass over the
+                vocabulary.
         """
         self.decoding = decoding
+        self._wants_logprobs = logprobs
         self._rules = rules_of(decoding, source_ids)
         self._stops = stops
         self._random = TorchRandom(decoding.seed or 0) if decoding.do_sample else None
@@ -96,8 +104,8 @@ class SingleSearch(Search):
 
     rows = 1
 
-    def __init__(self, decoding: Decoding, source_ids: Sequence[int], stops: Stops | None) -> None:
-        super().__init__(decoding, source_ids, stops)
+    def __init__(self, decoding: Decoding, *arguments: Any, **options: Any) -> None:
+        super().__init__(decoding, *arguments, **options)
         self.tokens = [decoding.start_id]
         self.logprobs: list[float] = []
 
@@ -112,15 +120,9 @@ class SingleSearch(Search):
         if self._random is None:
             token = int(scores.argmax())
         else:
-            token = int(self._random.multinomial(_probabilities(scores))[0])
-        raw = logits[0]
-        top = raw.max()
-        self.logprobs.append(float(raw[token] - top - np.log(np.exp(raw - top).sum())))
+            token = int(self._random.multinomial(softmax(scores))[0])
+        if self._wants_logprobs:
+            self.logprobs.append(float(log_softmax(logits[0])[token]))
         self.tokens.append(token)
         if reason := self._end_of(self.tokens):
             self.ended = Ended(self.tokens[1:], self.logprobs, reason)
-
-
-def _probabilities(scores: Array) -> Array:
-    powers = np.exp(scores - scores.max())
-    return np.asarray(powers / powers.sum())

@@ -83,6 +83,17 @@ def open_onnxruntime(
     Raises:
         CheckpointError: the file is refused, or the device's provider does not start.
     """
+    session = open_session(
+        path, precision=precision, device=device, threads=threads, engine_cache=engine_cache
+    )
+    check_inputs(path, [each.name for each in session.get_inputs()])
+    return OnnxRuntimeBackend(path, precision, device, session)
+
+
+def open_session(
+    path: Path, *, precision: str, device: str, threads: int, engine_cache: Path | None = None
+) -> Any:
+    """An ``InferenceSession``, whatever its graph takes; see ``open_onnxruntime``."""
     import onnxruntime as ort
 
     wanted = providers(device, ort.get_available_providers(), precision, engine_cache)
@@ -100,8 +111,7 @@ def open_onnxruntime(
             "ONNX Runtime's CUDA provider did not start (its log says why); install its CUDA and "
             "cuDNN libraries, or use --device cpu."
         )
-    check_inputs(path, [each.name for each in session.get_inputs()])
-    return OnnxRuntimeBackend(path, precision, device, session)
+    return session
 
 
 def providers(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contracts.errors import CheckpointError
-from contracts.tasks import Task
+from contracts.tasks import GENERATION_TASKS, Task
 from contracts.tensors import Tensors
 from model_store.files import read_json
 
@@ -147,7 +147,8 @@ def load_model(
 def auto_class(folder: Path, task: Task) -> str:
     """The transformers class for a checkpoint: summaries are extracted, or generated."""
     path = folder / "config.json"
-    if path.is_file() and read_json(path).get("is_encoder_decoder"):
+    generates = task in GENERATION_TASKS and path.is_file()
+    if generates and read_json(path).get("is_encoder_decoder"):
         return "AutoModelForSeq2SeqLM"
     return AUTO_CLASSES[task]
 

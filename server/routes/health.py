@@ -26,14 +26,13 @@ def health_routes(front: Front) -> APIRouter:
         now = state()
         if now == "ready" and not any(model.state == "ready" for model in front.models):
             now = "no_model"
-        engines = [link.pid for link in front.engines.links]
         report = {
             "state": now,
             "server_pid": front.server_pid,
             "http_pid": os.getpid(),
-            "engine_pids": engines,
+            "engine_pids": [link.pid for link in front.engines.links],
             "models": [
-                described(model) | {"engine_pid": engines[0] if model.state == "ready" else None}
+                described(model) | {"engine_pid": front.engines.pid(model)}
                 for model in front.models
             ],
         }

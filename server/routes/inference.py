@@ -1,6 +1,5 @@
 """POST /models/{name}, / and /invocations: Hugging Face's shapes, all tasks."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -13,20 +12,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from contracts.errors import DeadlineExceeded, InvalidRequest, ServingError, Unavailable
-from contracts.schemas import BODIES, Body
+from contracts.bodies import body_of
+from contracts.errors import InvalidRequest, ServingError, Unavailable
+from contracts.schemas import Body
 from contracts.tasks import Task
 from server.errors import error_response, explain, first_error
 from server.front import Front
+from server.lanes import Lane
 from server.messages import Done, ModelStatus, Work
+from server.routes.callers import CLIENT_GONE, first_of
+from server.routes.events import EventStream, open_stream, streamed, wants_events
 
 logger = logging.getLogger(__name__)
-
-CLIENT_GONE = 499
-"""Logged and counted where the caller closed the connection first (nginx's number)."""
-
-WATCH_AFTER_S = 0.05
-"""Time after which a caller that went away is noticed, and its work dropped."""
 
 
 class Inference:
@@ -76,6 +73,8 @@ class Inference:
             if self.front.drain.begun:
                 response.headers["connection"] = "close"
             await response(scope, receive, send)
+            if isinstance(response, EventStream):
+                done = response.done
         seconds = time.monotonic() - began
         self.front.metrics.answered(model, response.status_code, seconds, done)
         if self.front.settings.access_log:
@@ -93,23 +92,32 @@ class Inference:
         self, request: Request, model: ModelStatus, request_id: str
     ) -> tuple[Response, Done | None]:
         front = self.front
-        deadline = front.admission.deadline(request)
-        front.admission.enter(front.engines.waiting)
-        body = parse(BODIES[Task(model.task)], await front.admission.body(request))
+        lane = Lane.of(model.generates)
+        line = front.admission.lines[lane]
+        deadline = front.admission.deadline(request, lane)
+        line.enter(front.engines.waiting(lane))
+        body = parse(
+            body_of(Task(model.task), model.generates), await front.admission.body(request)
+        )
         items = body.items()
         front.admission.items(items)
-        front.admission.enter(front.engines.waiting)  # others came in while the body was read
+        if stream := wants_events(request, body, model):
+            items = streamed(items)
+        line.enter(front.engines.waiting(lane))  # others came in while the body was read
         sent = time.monotonic()
-        link, work_id, future = front.engines.submit(
-            lambda id: Work(id, request_id, model.id, items, sent, deadline)
+        link, work = front.engines.choose(
+            lane, lambda id: Work(id, request_id, model.id, items, sent, deadline, stream)
         )
+        if stream:
+            return await open_stream(link, work, request, model)
+        future = link.submit(work)
         try:
-            done = await _first_of(future, request, deadline)
+            done = await first_of(future, request, deadline)
         finally:
-            link.cancel(work_id)
+            link.cancel(work.id)
         if done is None:
             return Response(status_code=CLIENT_GONE), None
-        front.admission.answered(front.engines.waiting)
+        line.answered(front.engines.waiting(lane))
         if failed := first_error(done.answers):
             index, error = failed
             place = f"inputs[{index}]" if len(items) > 1 else ""
@@ -152,42 +160,12 @@ def parse(schema: type[Body], raw: bytes) -> Body:
             loaded = orjson.loads(raw)
         except orjson.JSONDecodeError as broken:
             raise InvalidRequest(f"The body is not JSON: {broken}.") from None
+        if isinstance(loaded, dict) and "stream" in loaded and "stream" not in schema.model_fields:
+            raise InvalidRequest(
+                "stream: this model does not generate text, so there is nothing to stream; leave"
+                " it out."
+            ) from None
         raise explain(schema, loaded, error) from None
-
-
-async def _first_of(future: asyncio.Future[Done], request: Request, deadline: float) -> Done | None:
-    """The answer; None when the caller went away first.
-
-    Raises:
-        DeadlineExceeded: neither came in time.
-        Unavailable: the engine died.
-    """
-    gone = asyncio.Event()
-
-    async def watch() -> None:
-        await request.receive()  # the body is read: what comes next is the end of the connection
-        gone.set()
-        future.cancel()
-
-    watching: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-    # Most answers are there before the watcher would be: they do not pay for it.
-    start = loop.call_later(WATCH_AFTER_S, lambda: watching.append(loop.create_task(watch())))
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await future
-    except TimeoutError:
-        raise DeadlineExceeded(
-            "The answer was not ready in time; send less, or allow more time."
-        ) from None
-    except asyncio.CancelledError:
-        if gone.is_set():
-            return None
-        raise
-    finally:
-        start.cancel()
-        for task in watching:
-            task.cancel()
 
 
 def _facts(model: ModelStatus, done: Done) -> dict[str, str]:

@@ -58,6 +58,7 @@ def described(model: ModelStatus) -> dict[str, Any]:
         "version": model.version,
         "aliases": list(model.aliases),
         "task": model.task,
+        "generates": model.generates,
         "state": model.state,
         "backend": model.backend,
         "precision": model.precision,

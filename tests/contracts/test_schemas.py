@@ -3,45 +3,66 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.schemas import BODIES, ClassificationBody, ClassificationItem, NerBody, QaBody
-from contracts.tasks import Task
+from contracts.bodies import body_of
+from contracts.generation import GenerationBody
+from contracts.schemas import (
+    Body,
+    ClassificationBody,
+    ClassificationItem,
+    NerBody,
+    QaBody,
+    SummaryBody,
+)
+from contracts.tasks import GENERATION_TASKS, Task
 
-INPUTS = {
-    Task.TEXT_CLASSIFICATION: "good",
-    Task.TOKEN_CLASSIFICATION: "Ada lives in Rome",
-    Task.QUESTION_ANSWERING: {"question": "where?", "context": "in Rome"},
-    Task.SUMMARIZATION: "One. Two.",
+INPUTS: dict[type[Body], object] = {
+    ClassificationBody: "good",
+    NerBody: "Ada lives in Rome",
+    QaBody: {"question": "where?", "context": "in Rome"},
+    SummaryBody: "One. Two.",
+    GenerationBody: "One. Two.",
 }
+every_body = pytest.mark.parametrize("schema", INPUTS, ids=lambda schema: schema.__name__)
 
 
 def test_every_task_has_a_body():
-    assert set(BODIES) == set(Task) == set(INPUTS)
+    bodies = {
+        body_of(task, generates)
+        for task in Task
+        for generates in (True, False)
+        if task in GENERATION_TASKS or not generates
+        if generates or task not in (Task.TRANSLATION, Task.TEXT2TEXT_GENERATION)
+    }
+    assert bodies == set(INPUTS)
 
 
-@pytest.mark.parametrize("task", Task)
-def test_one_input_and_a_list_of_it_give_the_same_items(task: Task):
-    one = BODIES[task].model_validate({"inputs": INPUTS[task], "parameters": {}})
-    many = BODIES[task].model_validate({"inputs": [INPUTS[task]] * 3})
+def test_a_model_that_generates_is_asked_alike_whatever_its_task():
+    assert {body_of(task, True) for task in GENERATION_TASKS} == {GenerationBody}
+    assert body_of(Task.SUMMARIZATION, False) is SummaryBody
+
+
+@every_body
+def test_one_input_and_a_list_of_it_give_the_same_items(schema: type[Body]):
+    one = schema.model_validate({"inputs": INPUTS[schema], "parameters": {}})
+    many = schema.model_validate({"inputs": [INPUTS[schema]] * 3})
     assert many.items() == one.items() * 3
 
 
-@pytest.mark.parametrize("task", Task)
+@every_body
 @pytest.mark.parametrize("inputs", ["", " \n\t", [], ["ok", " "], 3, None, {"nothing": 1}])
-def test_an_input_without_text_is_refused(task: Task, inputs: object):
+def test_an_input_without_text_is_refused(schema: type[Body], inputs: object):
     with pytest.raises(ValidationError):
-        BODIES[task].model_validate({"inputs": inputs})
+        schema.model_validate({"inputs": inputs})
 
 
-@pytest.mark.parametrize("task", Task)
-def test_unknown_parameters_are_refused_and_legacy_options_ignored(task: Task):
-    body = BODIES[task].model_validate(
-        {"inputs": INPUTS[task], "options": {"wait_for_model": True}}
-    )
+@every_body
+def test_unknown_parameters_are_refused_and_legacy_options_ignored(schema: type[Body]):
+    body = schema.model_validate({"inputs": INPUTS[schema], "options": {"wait_for_model": True}})
     assert len(body.items()) == 1
     with pytest.raises(ValidationError):
-        BODIES[task].model_validate({"inputs": INPUTS[task], "parameters": {"tok_k": 1}})
+        schema.model_validate({"inputs": INPUTS[schema], "parameters": {"tok_k": 1}})
     with pytest.raises(ValidationError):
-        BODIES[task].model_validate({"inputs": INPUTS[task], "parameter": {}})
+        schema.model_validate({"inputs": INPUTS[schema], "parameter": {}})
 
 
 def test_a_pair_is_one_item():

@@ -66,6 +66,20 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
         assert asked <= known, expression
 
 
+def test_the_page_names_every_metric_and_no_other() -> None:
+    parts = ("_bucket", "_sum", "_count", "_created")
+    real = {
+        name
+        for name in known_metrics()
+        if name.startswith("tuneserve_") and not name.endswith(parts)
+    }
+    real |= {name.removesuffix("_sum") for name in known_metrics() if name.endswith("_sum")}
+    page = set(
+        re.findall(r"^\| `(\w+)` ", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    )
+    assert page == real
+
+
 def test_scrape_asks_for_the_port_of_the_image() -> None:
     [scrape] = load("prometheus/scrape.yaml")
     port = image("cpu").environment()["SERVE_PORT"]

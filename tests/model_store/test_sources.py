@@ -309,8 +309,12 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "--tokenizer FOLDER"),
     "seq2seq": (
-        change_config(is_encoder_decoder=True, architectures=["BartForConditionalGeneration"]),
-        "sequence-to-sequence model .* does not serve yet",
+        change_config(
+            is_encoder_decoder=True,
+            architectures=["LEDForConditionalGeneration"],
+            model_type="led",
+        ),
+        "led is no sequence-to-sequence model that is served",
     ),
     "no architecture": (change_config(architectures=None), "exactly one architecture"),
     "two architectures": (

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from contracts.errors import InvalidRequest, Overloaded, RequestTooLarge
 from contracts.schemas import ClassificationBody
 from server.admission import Admission
+from server.lanes import Lane
 from server.settings import Settings
 
 
@@ -26,7 +27,11 @@ def request(*parts: bytes, **headers: str) -> Request:
     return Request({"type": "http", "method": "POST", "headers": pairs}, receive)
 
 
-ADMISSION = Admission(Settings(max_body_bytes=10, max_items=3, max_characters=20, max_waiting=5))
+ADMISSION = Admission(
+    Settings(
+        max_body_bytes=10, max_items=3, max_characters=20, max_waiting=5, max_generation_waiting=2
+    )
+)
 
 
 def test_a_body_at_the_limit_is_read_whole():
@@ -53,21 +58,27 @@ def test_items_and_characters_have_limits():
         ADMISSION.items(items("a" * 21))
 
 
-def test_the_last_place_is_given_and_the_next_request_told_when_to_come_back():
-    ADMISSION.enter(4)
+@pytest.mark.parametrize(("lane", "limit"), [(Lane.ENCODING, 5), (Lane.GENERATION, 2)])
+def test_the_last_place_is_given_and_the_next_request_told_when_to_come_back(
+    lane: Lane, limit: int
+):
+    line = ADMISSION.lines[lane]
+    line.enter(limit - 1)
     with pytest.raises(Overloaded) as refusal:
-        ADMISSION.enter(5)
+        line.enter(limit)
     assert int(refusal.value.headers["Retry-After"]) >= 1
 
 
 def test_a_deadline_comes_from_the_header_or_the_settings():
     now = time.monotonic()
-    assert ADMISSION.deadline(request()) == pytest.approx(now + 30, abs=1)
-    given = request(x_request_timeout_ms="250")
-    assert ADMISSION.deadline(given) == pytest.approx(time.monotonic() + 0.25, abs=0.2)
+    assert ADMISSION.deadline(request(), Lane.ENCODING) == pytest.approx(now + 30, abs=1)
+    assert ADMISSION.deadline(request(), Lane.GENERATION) == pytest.approx(now + 120, abs=1)
+    for lane in Lane:
+        given = ADMISSION.deadline(request(x_request_timeout_ms="250"), lane)
+        assert given == pytest.approx(time.monotonic() + 0.25, abs=0.2)
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "soon", "1e3", "99999999"])
 def test_a_deadline_that_is_no_number_is_refused(wrong: str):
     with pytest.raises(InvalidRequest, match="x-request-timeout-ms"):
-        ADMISSION.deadline(request(x_request_timeout_ms=wrong))
+        ADMISSION.deadline(request(x_request_timeout_ms=wrong), Lane.ENCODING)

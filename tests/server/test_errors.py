@@ -5,11 +5,11 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.errors import BackendFailure, InputTooLong, InvalidRequest, Overloaded
-from contracts.schemas import BODIES
-from contracts.tasks import Task
+from contracts.generation import GenerationBody
+from contracts.schemas import Body, ClassificationBody, NerBody, QaBody
 from server.errors import error_response, explain, first_error
 
-CLASSIFY, NER, QA = Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING
+CLASSIFY, NER, QA, GENERATE = ClassificationBody, NerBody, QaBody, GenerationBody
 
 
 def test_an_error_has_sentence_code_and_request_id():
@@ -37,7 +37,7 @@ def test_a_batch_ends_with_its_first_error_and_names_the_input():
 
 
 @pytest.mark.parametrize(
-    ("task", "body", "said"),
+    ("schema", "body", "said"),
     [
         (CLASSIFY, {}, ["inputs: Field required"]),
         (CLASSIFY, {"inputs": ""}, ["inputs: the text is empty"]),
@@ -50,15 +50,48 @@ def test_a_batch_ends_with_its_first_error_and_names_the_input():
         (NER, {"inputs": "a", "parameters": {"aggregation_strategy": "best"}}, ["'simple'"]),
         (QA, {"inputs": "a"}, ["inputs"]),
         (QA, {"inputs": {"question": "a"}}, ["inputs.context: Field required"]),
-        (QA, {"inputs": {"question": "a", "context": "b", "contxt": "c"}}, ["inputs.contxt"]),
+        (
+            QA,
+            {"inputs": {"question": "a", "context": "b", "contxt": "c"}},
+            ["inputs.contxt: ", '"context"'],
+        ),
         (QA, {"inputs": [{"question": "a", "context": " "}]}, ["inputs[0].context", "empty"]),
+        (GENERATE, {"inputs": "a", "strem": True}, ["strem: ", '"stream"']),
+        (
+            GENERATE,
+            {"inputs": "a", "parameters": {"beams": 2}},
+            ['"num_beams"'],
+        ),
+        (GENERATE, {"inputs": "a", "parameters": {"tgt_lan": "x"}}, ['"tgt_lang"']),
+        (
+            GENERATE,
+            {"inputs": "a", "parameters": {"num_beams": 99}},
+            ["num_beams: ", "16"],
+        ),
+        (GENERATE, {"inputs": "a", "parameters": {"stop": ["a", ""]}}, ["parameters.stop[1]"]),
+        (GENERATE, {"inputs": "a", "parameters": {"best_of": 2}}, ["cannot do that", "send 1."]),
+        (
+            GENERATE,
+            {"inputs": "a", "parameters": {"grammar": {}}},
+            ["leave it out."],
+        ),
+        (
+            GENERATE,
+            {"inputs": "a", "parameters": {"generate_parameters": {"max_new_token": 2}}},
+            ["parameters.generate_parameters.max_new_token: ", '"max_new_tokens"'],
+        ),
+        (
+            GENERATE,
+            {"inputs": "a", "parameters": {"generate_parameters": {"top_p": 2}}},
+            ["parameters.generate_parameters.top_p: "],
+        ),
     ],
 )
 def test_a_wrong_body_gives_a_sentence_that_names_the_field(
-    task: Task, body: object, said: list[str]
+    schema: type[Body], body: object, said: list[str]
 ):
     with pytest.raises(ValidationError) as wrong:
-        BODIES[task].model_validate_json(orjson.dumps(body))
-    sentence = str(explain(BODIES[task], body, wrong.value))
+        schema.model_validate_json(orjson.dumps(body))
+    sentence = str(explain(schema, body, wrong.value))
     for part in said:
         assert part in sentence

@@ -2,6 +2,7 @@
 
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 
 import litserve
 import pytest
@@ -10,6 +11,7 @@ from litserve.loops import LitLoop
 from litserve.loops.loops import inference_worker
 
 from server.drain import Drain
+from server.lanes import Lane
 from server.litserve_adapter import EngineApi, EngineLoop, HttpServer, Shutdown, TuneServer
 
 
@@ -66,6 +68,8 @@ def test_run_still_calls_what_is_overridden():
     source = inspect.getsource(litserve.LitServer.run)
     for call in (
         "self._init_manager(",
+        "for lit_api in self.litapi_connector:",
+        "self.inference_workers.extend(",
         "self.launch_inference_worker(",
         "self.verify_worker_status(",
         "self._start_server(",
@@ -90,28 +94,58 @@ def test_the_worker_still_takes_what_the_adapter_passes():
     ]
 
 
-def build() -> TuneServer:
+def api(lane: Lane, per_device: int) -> EngineApi:
+    return EngineApi(lane, print, Path("run"), per_device)
+
+
+def build(*apis: EngineApi) -> TuneServer:
     return TuneServer(
-        EngineApi(print),
+        apis,
         drain=Drain(1),
         connect=lambda: pytest.fail("nothing runs"),
         accelerator="cpu",
         devices=1,
-        engines_per_device=2,
         gzip=False,
     )
 
 
 def test_litserve_registers_no_route_and_no_middleware_of_its_own():
-    server = build()
+    server = build(api(Lane.ENCODING, 1), api(Lane.GENERATION, 1))
     paths = {getattr(route, "path", "") for route in server.app.routes}
     assert paths == {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
     assert server.app.user_middleware == []
 
 
-def test_one_engine_per_device_and_worker():
-    server = build()
+def test_one_engine_per_device_and_worker_of_each_lane():
+    server = build(api(Lane.ENCODING, 2), api(Lane.GENERATION, 1))
     assert server._inference_workers_config_for_api("/engine") == ["cpu", "cpu"]
+    assert server._inference_workers_config_for_api("/generation") == ["cpu"]
+
+
+def test_every_engine_has_a_socket_of_its_own_and_starts_again_as_itself(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    apis = (api(Lane.ENCODING, 2), api(Lane.GENERATION, 1))
+    names = [path.name for one in apis for path in one.socket_paths(devices=1)]
+    assert names == ["engine-0.sock", "engine-1.sock", "generation-0.sock"]
+    server = build(*apis)
+    monkeypatch.setattr(
+        server, "launch_single_inference_worker", lambda one, number: (one.lane, number)
+    )
+    # As LitServe's run does it.
+    workers = [
+        each for one in server.litapi_connector for each in server.launch_inference_worker(one)
+    ]
+    assert workers == [(Lane.ENCODING, 0), (Lane.ENCODING, 1), (Lane.GENERATION, 0)]
+    assert [(one.lane, number) for one, number in server._places] == workers
+
+
+def test_the_worker_runs_its_lane_on_its_socket():
+    ran: list[tuple[Path, str]] = []
+    one = EngineApi(Lane.GENERATION, lambda *given: ran.append(given), Path("run"), 1)
+    with pytest.raises(SystemExit):
+        EngineLoop().run(one, "cpu", 3)
+    assert ran == [(Path("run/generation-3.sock"), "cpu")]
 
 
 def test_shutdown_can_be_set_from_a_signal_handler_and_stays_set():

@@ -1,4 +1,4 @@
-"""Every strategy gives the tokens of transformers' ``generate``, all of them in one running batch."""
+"""Every strategy gives the tokens of transformers' ``generate``, all in one running batch."""
 
 from functools import cache
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from model_store.backends.seq2seq.torch import TorchSeq2Seq
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -19,7 +20,6 @@ from transformers import (
 from handlers.decoding.scheduler import Generation, Scheduler
 from handlers.decoding.settings import resolve
 from handlers.tokenization import Row
-from model_store.backends.seq2seq.torch import TorchSeq2Seq
 
 VOCABULARY, PAD, START, END = 200, 1, 2, 3
 SOURCES = 5
