@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-import onnx
 import psutil
 import pytest
 import torch
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
-from contracts.tensors import Array, Tensors
+from contracts.tensors import Array
+from model_store.backends.onnxruntime import open_onnxruntime
 from model_store.backends.openvino import open_openvino
+from model_store.backends.seq2seq.graph import GraphSeq2Seq
 from model_store.backends.seq2seq.openvino import (
     PATIENCE,
     SPARE_COLUMNS,
@@ -23,7 +25,10 @@ from model_store.backends.seq2seq.openvino import (
     OpenVinoRows,
     open_openvino_decoder,
 )
+from model_store.backends.seq2seq.row_table import EncodedTexts
 from model_store.backends.torch import load_model
+from model_store.seq2seq_compress import DECODER_INT8, quantize_weights
+from model_store.seq2seq_export import DECODER
 from tests.model_store.backends.graphs import tiny_graphs
 from tests.model_store.backends.seq2seq.exports import EVERY, exported
 
@@ -31,14 +36,6 @@ TOLERANCE = 1e-3
 """Of logits with a standard deviation of about 6, absolute: what float32 leaves."""
 
 LENGTHS = (21, 3, 9, 14, 1, 20, 35)
-
-
-@dataclass
-class Texts:
-    """What the encoder gave."""
-
-    cross: Tensors
-    mask: Array
 
 
 @dataclass
@@ -66,33 +63,20 @@ def model_of(architecture: str) -> Any:
 
 
 @cache
-def texts_of(architecture: str) -> Texts:
+def texts_of(architecture: str) -> EncodedTexts:
     ids, mask = source_ids()
     encoder = open_openvino(exported(architecture) / "onnx" / "encoder.onnx")
-    return Texts(encoder.run({"input_ids": ids, "attention_mask": mask}), mask)
+    backend = GraphSeq2Seq(encoder, decoder_of(architecture))
+    return backend.encode({"input_ids": ids, "attention_mask": mask})
 
 
 @cache
 def decoder_of(architecture: str, precision: str = "fp32") -> OpenVinoDecoder:
-    path = exported(architecture) / "onnx" / "decoder.onnx"
-    return open_openvino_decoder(
-        int8_of(path) if precision == "int8" else path, precision=precision
-    )
-
-
-def int8_of(path: Path) -> Path:
-    """Weights in 8 bits by blocks of 32, as ``decoder_int8.onnx`` has them."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-
-    target = path.with_name("int8_by_test.onnx")
-    quantizer = MatMulNBitsQuantizer(
-        onnx.load(str(path)), bits=8, block_size=32, is_symmetric=True, accuracy_level=4
-    )
-    quantizer.process()
-    quantizer.model.save_model_to_file(str(target), False)
-    kinds = {node.op_type for node in onnx.load(str(target)).graph.node}
-    assert "MatMulNBits" in kinds
-    return target
+    folder = exported(architecture) / "onnx"
+    path = folder / DECODER
+    if precision == "int8":
+        path = quantize_weights(path, Path(mkdtemp()) / DECODER_INT8)
+    return open_openvino_decoder(path, precision=precision)
 
 
 def vocabulary(architecture: str) -> int:
@@ -271,10 +255,8 @@ def test_rows_can_change_between_any_two_calls() -> None:
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_broken_row_that_left_breaks_nobody_after_it(place: int) -> None:
     traffic = Traffic("bart", decoder_of("bart").rows(), seed=6)
-    broken = Texts(
-        {name: np.full_like(array, np.nan) for name, array in traffic.texts.cross.items()},
-        traffic.texts.mask,
-    )
+    nothing = [np.full_like(array, np.nan) for array in traffic.texts.arrays]
+    broken = EncodedTexts(nothing, traffic.texts.masks)
     if place:
         traffic.join(0)
     traffic.rows.add(broken, 6)
@@ -345,7 +327,9 @@ def test_less_precision_answers_nearly_the_same_alone_and_in_company(
         [greedy(architecture, precision, [text], steps) for text in texts], axis=1
     )
     spread = exact.std()
-    print(architecture, precision, np.abs(found - exact).std() / spread, np.abs(found - alone).max())
+    print(
+        architecture, precision, np.abs(found - exact).std() / spread, np.abs(found - alone).max()
+    )
     assert np.abs(found - exact).std() < 0.15 * spread
     assert np.abs(found - alone).max() < TOLERANCE * spread
 
@@ -378,12 +362,14 @@ def test_the_compiled_decoder_is_kept(tmp_path: Path) -> None:
 def test_the_encoder_runs_with_rows_that_are_filled_up(precision: str) -> None:
     ids, mask = source_ids()
     path = exported("bart") / "onnx" / "encoder.onnx"
-    whole = open_openvino(path, precision=precision).run({"input_ids": ids, "attention_mask": mask})
-    exact = texts_of("bart").cross
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    encoder = open_openvino(path, precision=precision)
     assert len(ids) == 7  # of 8 that are run
-    assert whole.keys() == exact.keys()
+    found = encoder.run(inputs)
+    exact = open_onnxruntime(path).run(inputs)
+    assert found.keys() == exact.keys()
     live = mask.astype(bool)
-    for name, array in whole.items():
+    for name, array in found.items():
         assert array.shape == exact[name].shape
         error = np.abs(array - exact[name]).swapaxes(1, 2)[live]
-        assert error.max() < (1e-5 if precision == "fp32" else 0.1) * exact[name].std()
+        assert error.max() < (1e-4 if precision == "fp32" else 0.1) * exact[name].std()

@@ -40,9 +40,21 @@ def _onnxruntime(architecture: str) -> Seq2SeqBackend:
     )
 
 
+def _openvino(architecture: str) -> Seq2SeqBackend:
+    from model_store.backends.openvino import open_openvino
+    from model_store.backends.seq2seq.graph import GraphSeq2Seq
+    from model_store.backends.seq2seq.openvino import open_openvino_decoder
+
+    folder = exported(architecture) / "onnx"
+    return GraphSeq2Seq(
+        open_openvino(folder / "encoder.onnx"), open_openvino_decoder(folder / "decoder.onnx")
+    )
+
+
 OPENERS: dict[str, Callable[[str], Seq2SeqBackend]] = {
     "torch": _torch,
     "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
 }
 EVERY = [
     pytest.param(name, architecture, marks=[] if architecture in QUICK else pytest.mark.e2e)
