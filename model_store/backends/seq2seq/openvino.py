@@ -26,25 +26,23 @@ from contracts.tensors import IDS, Array, Tensors
 from model_store.backends.openvino import compile_options, rounded_rows
 from model_store.backends.seq2seq.base import Source
 from model_store.backends.seq2seq.openvino_graph import BEAMS, stateful
-from model_store.backends.seq2seq.openvino_sources import (
-    SourceSlots,
-    rounded_length,
-    text_length,
-)
+from model_store.backends.seq2seq.openvino_sources import SourceSlots, rounded_length
 from model_store.backends.seq2seq.row_table import EncodedTexts
 
 PRECISIONS = ("fp32", "bf16", "int8")
 
 PATIENCE = 8
-"""Steps for which slots or lengths may be too many before they are given back: growing and
-shrinking move every cache, and the next row often comes at once."""
+"""Steps for which slots or lengths may be too large before they are given back, unless they are
+twice too large: it moves every cache, and the next row often comes at once."""
 
 SPARE_COLUMNS = 64
 """Columns that nobody needs, beyond half of those that somebody does, before they are cut off:
 cutting moves every cache once, which takes as long as several steps."""
 
 _FRESH = -1
-"""Continues nothing."""
+"""Instead of a slot: continues nothing."""
+
+_NO_TEXT = -1
 
 
 class OpenVinoDecoder:
@@ -62,18 +60,14 @@ class OpenVinoDecoder:
         self._compiled: Any = compiled
         ports = {port.get_any_name(): port for port in compiled.inputs}
         self.has_positions = "positions" in ports
-        shapes = {
-            name: port.get_partial_shape()
-            for name, port in ports.items()
-            if name.startswith("cross_")
-        }
-        self.widths = {
-            name: (shape[1].get_length(), shape[3].get_length()) for name, shape in shapes.items()
-        }
-
-        heads, dim = next(iter(self.widths.values()))
-        self.cache_shape = (len(self.widths) // 2, heads, dim)
-        self.kv_bytes_per_token = len(self.widths) * heads * dim * (2 if bf16 else 4)
+        layers = sum(name.startswith("cross_key_") for name in ports)
+        self.cross_names = [
+            f"cross_{part}_{layer}" for layer in range(layers) for part in ("key", "value")
+        ]
+        shape = ports["cross_key_0"].get_partial_shape()
+        self.heads, self.dim = (shape[axis].get_length() for axis in (1, 3))
+        self.cache_shape: tuple[int, int, int] = (layers, self.heads, self.dim)
+        self.kv_bytes_per_token: int = 2 * layers * self.heads * self.dim * (2 if bf16 else 4)
 
     def rows(self) -> "OpenVinoRows":
         """A new running batch."""
@@ -98,15 +92,18 @@ class OpenVinoRows:
 
     def _empty(self) -> None:
         """No row, and no memory: a request keeps what its states once took."""
-        self._request = self._decoder.request()
-        self._sources = SourceSlots(self._decoder.widths, bf16=self._decoder.bf16)
+        decoder = self._decoder
+        self._request = decoder.request()
+        self._sources = SourceSlots(
+            len(decoder.cross_names), decoder.heads, decoder.dim, bf16=decoder.bf16
+        )
         self._past = 0
         self._patience = PATIENCE
         self._slots = np.zeros(0, dtype=np.int64)  # by row, in the caller's order
         # By slot: tokens decoded, the slot of the last step that it continues, and its text.
         self._ages = np.zeros(0, dtype=IDS)
         self._origins = np.zeros(0, dtype=np.int32)
-        self._texts: list[object] = []
+        self._texts = np.zeros(0, dtype=np.int64)
 
     def __len__(self) -> int:
         """Rows."""
@@ -115,22 +112,18 @@ class OpenVinoRows:
     @property
     def held_bytes(self) -> int:
         """Memory of all slots, what is rounded up included."""
-        own = self._sources.slots * self._past * self._decoder.kv_bytes_per_token
-        return int(self._sources.bytes + own)
+        columns: int = self._sources.slots * self._past
+        return self._sources.bytes + columns * self._decoder.kv_bytes_per_token
 
     def add(self, source: Source, index: int, copies: int = 1) -> None:
         """Append rows that read one source and have decoded nothing yet."""
         assert isinstance(source, EncodedTexts)
-        mask = source.mask[index]
-        tokens = max(text_length(mask[None]), self._sources.tokens(self._slots))
-        self._make_room(len(self) + copies, tokens)
+        self._make_room(len(self) + copies, int(source.lengths[index]))
         taken = set(self._slots.tolist())
         free = [slot for slot in range(self._sources.slots) if slot not in taken]
         slots = free[:copies]
-        self._sources.put(slots, source.cross, index, mask)
-        text = object()
-        for slot in slots:
-            self._texts[slot] = text
+        self._sources.put(slots, source, index)
+        self._texts[slots] = source.keys[index]
         self._slots = np.append(self._slots, slots)
 
     def step(self, ids: Array) -> Array:
@@ -173,14 +166,17 @@ class OpenVinoRows:
     def _homes(self, parents: Array) -> Array:
         """A slot for each row: its parent's, or else one with its parent's text."""
         homes: list[int] = []
-        spare = [slot for slot in range(self._sources.slots) if slot not in set(parents.tolist())]
+        kept = set(parents.tolist())
+        spare = [slot for slot in range(self._sources.slots) if slot not in kept]
         for parent in parents.tolist():
             home = parent
-            if home in homes:
+            if home in kept:
+                kept.remove(home)  # the first of its children stays
+            else:
                 text = self._texts[parent]
-                home = next((slot for slot in spare if self._texts[slot] is text), spare[0])
+                home = next((slot for slot in spare if self._texts[slot] == text), spare[0])
                 spare.remove(home)
-                if self._texts[home] is not text:
+                if self._texts[home] != text:
                     self._sources.copy(parent, home)
                     self._texts[home] = text
             homes.append(home)
@@ -193,12 +189,14 @@ class OpenVinoRows:
 
     def _give_back(self) -> None:
         """Shrink what has been too large for a while."""
-        slots, length = rounded_rows(len(self)), rounded_length(self._sources.tokens(self._slots))
+        slots = rounded_rows(len(self))
+        length = rounded_length(int(self._sources.lengths[self._slots].max()))
         if slots == self._sources.slots and length == self._sources.length:
             self._patience = PATIENCE
-        elif self._patience:
-            self._patience -= 1
-        else:
+            return
+        self._patience -= 1
+        half = 2 * slots <= self._sources.slots or 2 * length <= self._sources.length
+        if half or self._patience < 0:
             self._move(slots, length)
 
     def _move(self, slots: int, length: int) -> None:
@@ -208,13 +206,12 @@ class OpenVinoRows:
         kept, rows = self._slots, len(self)
         self._sources.fit(kept, slots, length)
         kind = ov.Type.bf16 if self._decoder.bf16 else ov.Type.f32
-        for name, array in self._sources.arrays.items():
+        for name, array in zip(self._decoder.cross_names, self._sources.arrays, strict=True):
             self._request.set_tensor(name, ov.Tensor(array, list(array.shape), kind))
-        ages, origins = self._ages[kept], self._origins[kept]
-        self._ages = np.zeros(slots, dtype=IDS)
-        self._origins = np.full(slots, _FRESH, dtype=np.int32)
-        self._ages[:rows], self._origins[:rows] = ages, origins
-        self._texts = [self._texts[slot] for slot in kept] + [None] * (slots - rows)
+        spare = (0, slots - rows)
+        self._ages = np.pad(self._ages[kept], spare)
+        self._origins = np.pad(self._origins[kept], spare, constant_values=_FRESH)
+        self._texts = np.pad(self._texts[kept], spare, constant_values=_NO_TEXT)
         self._slots = np.arange(rows)
         self._patience = PATIENCE
 

@@ -4,11 +4,12 @@ A row stays in its slot until it leaves, so its text is copied once, when it joi
 the arrays where they lie; new ones are made when rows or lengths outgrow them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from contracts.tensors import IDS, Array, Tensors
+from contracts.tensors import IDS, Array
+from model_store.backends.seq2seq.row_table import EncodedTexts
 
 SOURCE_LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Source tokens that are run: the longest text of a batch is filled up to the next of these, or to
@@ -18,19 +19,20 @@ a multiple of the last. Kernels are kept for each, times each row count."""
 class SourceSlots:
     """Texts by slot: keys and values ``(slots, heads, length, dim)`` of each layer, and a mask."""
 
-    def __init__(self, widths: Mapping[str, tuple[int, int]], *, bf16: bool) -> None:
+    def __init__(self, count: int, heads: int, dim: int, *, bf16: bool) -> None:
         """Start without slots.
 
         Args:
-            widths: heads and their width, by input name (``cross_key_0``, ...).
+            count: arrays, in the order of ``EncodedTexts``.
+            heads: of attention.
+            dim: width of a head.
             bf16: hold the upper halves of float32, as uint16.
         """
         self._bf16 = bf16
         kind = np.uint16 if bf16 else np.float32
-        self.arrays: Tensors = {
-            name: np.zeros((0, heads, 0, dim), dtype=kind) for name, (heads, dim) in widths.items()
-        }
+        self.arrays: list[Array] = [np.zeros((0, heads, 0, dim), dtype=kind)] * count
         self.mask: Array = np.zeros((0, 0), dtype=IDS)
+        self.lengths: Array = np.zeros(0, dtype=IDS)
 
     @property
     def slots(self) -> int:
@@ -45,11 +47,7 @@ class SourceSlots:
     @property
     def bytes(self) -> int:
         """Memory of all slots."""
-        return sum(array.nbytes for array in self.arrays.values())
-
-    def tokens(self, slots: Array) -> int:
-        """Length of the longest text that stands in these slots."""
-        return text_length(self.mask[slots]) if len(slots) else 0
+        return sum(array.nbytes for array in self.arrays)
 
     def fit(self, kept: Array, slots: int, length: int) -> None:
         """Make new arrays, and move what is kept to their front.
@@ -59,27 +57,27 @@ class SourceSlots:
             slots: the new number; at least as many as are kept.
             length: the new length; at least that of the longest text that is kept.
         """
-        common = min(length, self.length)
-        for name, old in self.arrays.items():
+        common, count = min(length, self.length), len(kept)
+        for number, old in enumerate(self.arrays):
             new = np.zeros((slots, old.shape[1], length, old.shape[3]), dtype=old.dtype)
-            new[: len(kept), :, :common] = old[kept, :, :common]
-            self.arrays[name] = new
-        mask = np.zeros((slots, length), dtype=IDS)
-        mask[: len(kept), :common] = self.mask[kept, :common]
-        self.mask = mask
+            new[:count, :, :common] = old[kept, :, :common]
+            self.arrays[number] = new
+        mask, lengths = np.zeros((slots, length), dtype=IDS), np.zeros(slots, dtype=IDS)
+        mask[:count, :common] = self.mask[kept, :common]
+        lengths[:count] = self.lengths[kept]
+        self.mask, self.lengths = mask, lengths
 
-    def put(self, slots: Sequence[int], cross: Tensors, index: int, mask: Array) -> None:
-        """Write one text into slots.
+    def put(self, slots: Sequence[int], source: EncodedTexts, index: int) -> None:
+        """Write one text into slots, whole into each.
 
         Args:
-            slots: which; each holds the whole text.
-            cross: what the encoder gave, ``(texts, heads, source, dim)`` by input name.
+            slots: which.
+            source: what the encoder gave.
             index: which of its texts.
-            mask: of that text, ``(source,)``.
         """
-        tokens = text_length(mask[None])
-        for name, array in self.arrays.items():
-            text = cross[name][index, :, :tokens]
+        tokens = int(source.lengths[index])
+        for array, texts in zip(self.arrays, source.arrays, strict=True):
+            text = np.asarray(texts)[index, :, :tokens]
             if self._bf16:
                 text = rounded_halves(text)
             for slot in slots:
@@ -87,19 +85,14 @@ class SourceSlots:
                 # What a text before it left there is masked, but must be finite.
                 array[slot, :, tokens:] = 0
         for slot in slots:
-            self.mask[slot, :tokens] = mask[:tokens]
+            self.mask[slot, :tokens] = source.mask[index, :tokens]
             self.mask[slot, tokens:] = 0
+            self.lengths[slot] = tokens
 
     def copy(self, source: int, slot: int) -> None:
         """Let a slot hold the text of another."""
-        for array in (*self.arrays.values(), self.mask):
+        for array in (*self.arrays, self.mask, self.lengths):
             array[slot] = array[source]
-
-
-def text_length(mask: Array) -> int:
-    """Tokens up to the last one that any row has."""
-    columns = np.flatnonzero(mask.any(axis=0))
-    return int(columns[-1]) + 1 if len(columns) else 0
 
 
 def rounded_length(tokens: int) -> int:

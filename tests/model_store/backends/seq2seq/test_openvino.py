@@ -3,21 +3,33 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
+from contracts.errors import CheckpointError
 from contracts.tasks import Task
-from contracts.tensors import Array, Tensors
+from contracts.tensors import Array
+from model_store.backends.onnxruntime import open_onnxruntime
 from model_store.backends.openvino import open_openvino
+from model_store.backends.seq2seq.graph import GraphSeq2Seq
 from model_store.backends.seq2seq.openvino import (
+    PATIENCE,
+    SPARE_COLUMNS,
+    OpenVinoDecoder,
     OpenVinoRows,
     open_openvino_decoder,
 )
 from model_store.backends.seq2seq.row_table import EncodedTexts
 from model_store.backends.torch import load_model
+from model_store.seq2seq_compress import DECODER_INT8, quantize_weights
+from model_store.seq2seq_export import DECODER
+from tests.model_store.backends.graphs import tiny_graphs
 from tests.model_store.backends.seq2seq.exports import EVERY, exported
 
 TOLERANCE = 1e-3
@@ -54,14 +66,16 @@ def model_of(architecture: str) -> Any:
 def texts_of(architecture: str) -> EncodedTexts:
     ids, mask = source_ids()
     encoder = open_openvino(exported(architecture) / "onnx" / "encoder.onnx")
-    return EncodedTexts(
-        list(encoder.run({"input_ids": ids, "attention_mask": mask}).values()), mask
-    )
+    backend = GraphSeq2Seq(encoder, decoder_of(architecture))
+    return backend.encode({"input_ids": ids, "attention_mask": mask})
 
 
 @cache
-def decoder_of(architecture: str, precision: str = "fp32") -> Any:
-    path = exported(architecture) / "onnx" / "decoder.onnx"
+def decoder_of(architecture: str, precision: str = "fp32") -> OpenVinoDecoder:
+    folder = exported(architecture) / "onnx"
+    path = folder / DECODER
+    if precision == "int8":
+        path = quantize_weights(path, Path(mkdtemp()) / DECODER_INT8)
     return open_openvino_decoder(path, precision=precision)
 
 
@@ -164,3 +178,198 @@ def test_a_row_gets_its_own_logits_whoever_joins_leaves_or_changes_places(
     assert len(gone) > 40
     assert max(len(row.tokens) for row in gone) > 30
     assert max(worst_error(architecture, row) for row in gone if row.tokens) < TOLERANCE
+
+
+def test_the_oldest_row_leaves_and_its_columns_with_it() -> None:
+    traffic = Traffic("t5", decoder_of("t5").rows(), seed=2)
+    traffic.join(0)
+    old = 2 * SPARE_COLUMNS
+    for _ in range(old):
+        traffic.step()
+    traffic.join(2)
+    for _ in range(3):
+        traffic.step()
+    before = traffic.rows.held_bytes
+    traffic.select([1])
+    for _ in range(PATIENCE + 2):
+        traffic.step()
+    # Two slots of old + 3 columns before; one of a handful now.
+    assert traffic.rows.held_bytes < before / 4
+    assert worst_error("t5", traffic.live[0]) < TOLERANCE
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_memory_falls_when_rows_leave_and_is_gone_when_all_have(precision: str) -> None:
+    traffic = Traffic("bart", decoder_of("bart", precision).rows(), seed=3)
+    assert traffic.rows.held_bytes == 0
+    for text in (6, 1, 1, 4, 4):
+        traffic.join(text)
+    full = traffic.rows.held_bytes
+    # Five rows are rounded up to six, 35 tokens to 48: keys and values, 2 layers of 2 x 16 floats.
+    assert full == 6 * 48 * 2 * 2 * 32 * (4 if precision == "fp32" else 2)
+    traffic.step()
+    assert traffic.rows.held_bytes == full * 49 // 48
+    traffic.select([1, 3])
+    for _ in range(PATIENCE + 1):
+        traffic.step()
+    assert traffic.rows.held_bytes < full / 3
+    traffic.select([])
+    assert len(traffic.rows) == traffic.rows.held_bytes == 0
+
+
+@pytest.mark.parametrize("again", [[0, 0, 0, 0, 0], [1, 0, 1, 1], [1, 1, 1, 0]])
+def test_a_row_can_be_continued_more_often_than_its_text_has_rows(again: list[int]) -> None:
+    traffic = Traffic("bart", decoder_of("bart").rows(), seed=4)
+    traffic.join(0)
+    traffic.join(2)
+    traffic.step()
+    traffic.select(again)
+    traffic.join(1)
+    for _ in range(3):
+        traffic.step()
+    traffic.select([*range(len(traffic.live))][::-1])
+    traffic.step()
+    assert max(worst_error("bart", row) for row in traffic.live) < TOLERANCE
+
+
+def test_rows_can_change_between_any_two_calls() -> None:
+    traffic = Traffic("bart", decoder_of("bart").rows(), seed=5)
+    traffic.join(0, 2)
+    traffic.step()
+    traffic.join(2)
+    traffic.select([2, 1])
+    traffic.select([1, 0])
+    traffic.join(6, 3)
+    traffic.step()
+    traffic.select([1, 3, 2])
+    # All that ever took a step leave, and others stay that have not: the past begins again.
+    traffic.join(1)
+    traffic.select([3])
+    traffic.join(3)
+    for _ in range(3):
+        traffic.step()
+    assert [row.text for row in traffic.live] == [1, 3]
+    assert max(worst_error("bart", row) for row in traffic.live) < TOLERANCE
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_broken_row_that_left_breaks_nobody_after_it(place: int) -> None:
+    traffic = Traffic("bart", decoder_of("bart").rows(), seed=6)
+    nothing = [np.full_like(array, np.nan) for array in traffic.texts.arrays]
+    broken = EncodedTexts(nothing, traffic.texts.masks)
+    if place:
+        traffic.join(0)
+    traffic.rows.add(broken, 6)
+    logits = traffic.rows.step(np.zeros(1 + place, dtype=np.int64))
+    assert np.isnan(logits[place]).all()
+    assert np.isfinite(logits[:place]).all()
+    for row, own in zip(traffic.live, logits, strict=False):
+        row.tokens.append(0)
+        row.logits.append(own.copy())
+    traffic.join(1)
+    traffic.rows.select(np.array([0, 2] if place else [1], dtype=np.int64))
+    for _ in range(3):
+        traffic.step()
+    assert max(worst_error("bart", row) for row in traffic.live) < TOLERANCE
+
+
+def test_two_batches_of_one_decoder_do_not_meet() -> None:
+    first, second = (Traffic("bart", decoder_of("bart").rows(), seed) for seed in (7, 8))
+    first.join(0)
+    first.step()
+    second.join(2, 2)
+    for _ in range(3):
+        second.step()
+        first.step()
+    assert max(worst_error("bart", row) for row in [*first.live, *second.live]) < TOLERANCE
+
+
+def test_thousands_of_joins_and_leaves_do_not_let_memory_grow() -> None:
+    traffic = Traffic("bart", decoder_of("bart").rows(), seed=9)
+    process, resident, held = psutil.Process(), [], []
+    for _ in range(4):
+        for _ in range(250):
+            for _ in traffic.move(most=12, longest=60):
+                pass
+            for row in traffic.live:
+                row.logits.clear()
+            traffic.step()
+            held.append(traffic.rows.held_bytes)
+        resident.append(process.memory_info().rss)
+    # 16 slots of 48 source tokens and the longest row's columns with those that may be spare.
+    assert max(held) <= 16 * (48 + 60 * 3 // 2 + SPARE_COLUMNS + 1) * 2 * 2 * 32 * 4
+    assert resident[-1] - resident[1] < 48 << 20
+
+
+def greedy(architecture: str, precision: str, texts: list[int], steps: int) -> Array:
+    """Logits ``(steps, rows, vocabulary)``, each row told what fp32 would say."""
+    leader, follower = (decoder_of(architecture, each).rows() for each in ("fp32", precision))
+    for text in texts:
+        for rows in (leader, follower):
+            rows.add(texts_of(architecture), text)
+    ids, found = np.zeros(len(texts), dtype=np.int64), []
+    for _ in range(steps):
+        expected = leader.step(ids)
+        found.append(follower.step(ids).copy())
+        ids = expected.argmax(-1)
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize("architecture", EVERY)
+def test_less_precision_answers_nearly_the_same_alone_and_in_company(
+    architecture: str, precision: str
+) -> None:
+    texts, steps = [0, 2, 5, 6, 3], 20
+    exact = greedy(architecture, "fp32", texts, steps)
+    found = greedy(architecture, precision, texts, steps)
+    alone = np.concatenate(
+        [greedy(architecture, precision, [text], steps) for text in texts], axis=1
+    )
+    spread = exact.std()
+    print(
+        architecture, precision, np.abs(found - exact).std() / spread, np.abs(found - alone).max()
+    )
+    assert np.abs(found - exact).std() < 0.15 * spread
+    assert np.abs(found - alone).max() < TOLERANCE * spread
+
+
+def test_what_is_no_decoder_step_is_refused(tmp_path: Path) -> None:
+    folder = exported("bart") / "onnx"
+    with pytest.raises(CheckpointError, match="no fp16"):
+        open_openvino_decoder(folder / "decoder.onnx", precision="fp16")
+    with pytest.raises(CheckpointError, match="export the checkpoint again"):
+        open_openvino_decoder(folder / "encoder.onnx")
+    with pytest.raises(CheckpointError, match="export the checkpoint again"):
+        open_openvino_decoder(tiny_graphs().fp32)
+    (tmp_path / "a.onnx").write_bytes(b"not a graph")
+    with pytest.raises(CheckpointError, match="cannot be compiled by OpenVINO"):
+        open_openvino_decoder(tmp_path / "a.onnx")
+
+
+def test_the_compiled_decoder_is_kept(tmp_path: Path) -> None:
+    path = exported("bart") / "onnx" / "decoder.onnx"
+    for _ in range(2):
+        decoder = open_openvino_decoder(path, precision="bf16", cache_folder=tmp_path)
+        traffic = Traffic("bart", decoder.rows(), seed=10)
+        traffic.join(0)
+        traffic.step()
+        assert len(list(tmp_path.glob("*.blob"))) == 1
+    assert np.isfinite(traffic.live[0].logits).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_encoder_runs_with_rows_that_are_filled_up(precision: str) -> None:
+    ids, mask = source_ids()
+    path = exported("bart") / "onnx" / "encoder.onnx"
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    encoder = open_openvino(path, precision=precision)
+    assert len(ids) == 7  # of 8 that are run
+    found = encoder.run(inputs)
+    exact = open_onnxruntime(path).run(inputs)
+    assert found.keys() == exact.keys()
+    live = mask.astype(bool)
+    for name, array in found.items():
+        assert array.shape == exact[name].shape
+        error = np.abs(array - exact[name]).swapaxes(1, 2)[live]
+        assert error.max() < (1e-4 if precision == "fp32" else 0.1) * exact[name].std()
