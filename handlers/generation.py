@@ -55,10 +55,10 @@ class GenerationHandler:
         self.manifest = manifest
         self.task = manifest.task
         self.tokenizer = tokenizer
-        self.detokenizer = Detokenizer(tokenizer.raw)
+        self.detokenizer = Detokenizer(tokenizer.raw, clean_up=tokenizer.clean_up)
         self.languages = Languages(tokenizer)
-        prefix = manifest.generation_defaults.get("prefix")
-        self._prefix: list[int] = tokenizer.encode([prefix])[0].ids if prefix else []
+        self._prefix: str = manifest.generation_defaults.get("prefix") or ""
+        """Of the checkpoint, before every text: T5's ``summarize: ``."""
 
     def preprocess(self, items: Sequence[GenerationItem]) -> list[Prepared | ServingError]:
         """Rows of all items; all texts are encoded in one call.
@@ -66,7 +66,7 @@ class GenerationHandler:
         Returns:
             One entry per item, in order; ``context`` is a ``Request``.
         """
-        encodings = self.tokenizer.encode([item.text for item in items])
+        encodings = self.tokenizer.encode([self._prefix + item.text for item in items])
         prepared: list[Prepared | ServingError] = []
         for item, encoding in zip(items, encodings, strict=True):
             try:
@@ -123,10 +123,9 @@ class GenerationHandler:
         )
 
     def _rows(self, item: GenerationItem, encoding: Encoding) -> tuple[list[Row], bool]:
-        """The rows of a text, and whether some of it was cut off."""
+        """The rows of a text behind its prefix, and whether some of it was cut off."""
         parameters, ids = item.parameters, encoding.ids
-        around = len(self._row(item, []))
-        room = self.tokenizer.max_tokens - around
+        room = self._room(item)
         wanted = room if parameters.truncate is None else min(room, parameters.truncate)
         long = parameters.long or self.manifest.generation_defaults.get("long", "error")
         if parameters.truncate or parameters.truncation not in (None, "do_not_truncate"):
@@ -136,28 +135,39 @@ class GenerationHandler:
         if long == "truncate":
             return [self._row(item, ids[:wanted])], True
         if long == "error":
+            around = self.tokenizer.max_tokens - room
             raise InputTooLong(len(ids) + around, self.tokenizer.max_tokens)
-        parts = passages(item.text, encoding, room)
-        return [self._row(item, ids[start:end]) for start, end in parts], False
+        return self._passages(item, item.text, encoding), False
+
+    def _passages(self, item: GenerationItem, text: str, encoding: Encoding) -> list[Row]:
+        """One row for each passage of a text; the prefix stands before every one."""
+        ids, offsets = encoding.ids, encoding.offsets
+        end = len(self._prefix.rstrip())
+        head = sum(1 for _, stop in offsets if stop <= end) if end else 0
+        room = self._room(item) - head
+        if room < 1:
+            raise InputTooLong(len(ids), self.tokenizer.max_tokens)
+        parts = passages(self._prefix + text, encoding, room, first=head)
+        return [self._row(item, [*ids[:head], *ids[start:stop]]) for start, stop in parts]
+
+    def _room(self, item: GenerationItem) -> int:
+        """Tokens of text, prefix included, that one row holds."""
+        prefix, suffix = self.languages.around(item.parameters.src_lang, item.parameters.tgt_lang)
+        return self.tokenizer.max_tokens - len(prefix) - len(suffix)
 
     def _row(self, item: GenerationItem, ids: Sequence[int]) -> Row:
         parameters = item.parameters
-        return self.languages.source_row(
-            [*self._prefix, *ids], parameters.src_lang, parameters.tgt_lang
-        )
+        return self.languages.source_row(ids, parameters.src_lang, parameters.tgt_lang)
 
     def _again(
         self, item: GenerationItem, text: str, request: Request, rows: int
     ) -> Prepared | None:
         """The next pass over joined summaries; None where it would bring nothing."""
-        encoding = self.tokenizer.encode([text])[0]
-        if not encoding.ids:
+        if not text.strip():
             return None
-        room = self.tokenizer.max_tokens - len(self._row(item, []))
-        parts = passages(text, encoding, room)
-        if len(parts) >= rows:
+        again = self._passages(item, text, self.tokenizer.encode([self._prefix + text])[0])
+        if len(again) >= rows:
             return None
-        again = [self._row(item, encoding.ids[start:end]) for start, end in parts]
         tokens_in = request.tokens_in + sum(map(len, again))
         following = replace(request, tokens_in=tokens_in, passes=request.passes + 1)
         return Prepared(again, False, following)

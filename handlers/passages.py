@@ -8,7 +8,7 @@ from tokenizers import Encoding
 from handlers.sentences import sentences
 
 
-def passages(text: str, encoding: Encoding, room: int) -> list[tuple[int, int]]:
+def passages(text: str, encoding: Encoding, room: int, *, first: int = 0) -> list[tuple[int, int]]:
     """Cut an encoded text at ends of sentences.
 
     A sentence that is longer than a passage is cut where the passage ends; nothing is left out and
@@ -18,14 +18,16 @@ def passages(text: str, encoding: Encoding, room: int) -> list[tuple[int, int]]:
         text: the document.
         encoding: of it, without special tokens.
         room: tokens of a passage at most, >= 1.
+        first: token that the first passage begins with.
 
     Returns:
-        ``[start, end)`` in tokens, in order; together all tokens.
+        ``[start, end)`` in tokens, in order; together all tokens from ``first`` on.
     """
     tokens = len(encoding.ids)
-    cuts = [0, *_ends(encoding, [end for _, end in sentences(text)]), tokens]
+    ends = _ends(encoding, [end for _, end in sentences(text)])
+    cuts = [first, *(end for end in ends if end > first), tokens]
     found: list[tuple[int, int]] = []
-    start = 0
+    start = first
     for cut, following in itertools.pairwise(cuts):
         if following - start > room and cut > start:
             found.append((start, cut))

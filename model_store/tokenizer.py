@@ -9,6 +9,8 @@ Marian's tokenizer, which transformers has in Python only, is built in ``marian.
 
 import importlib.util
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,12 @@ BYTE_LEVEL_CLASSES = frozenset(
 """Classes that set ByteLevel's ``add_prefix_space`` from their settings, or to False."""
 
 LANGUAGE_CLASSES = {
-    "MBart50Tokenizer": "en_XX",
-    "MBartTokenizer": "en_XX",
-    "NllbTokenizer": "eng_Latn",
+    "MBart50Tokenizer": ("en_XX", re.compile("[a-z]{2}_[A-Z]{2}")),
+    "MBartTokenizer": ("en_XX", re.compile("[a-z]{2}_[A-Z]{2}")),
+    "NllbTokenizer": ("eng_Latn", re.compile("[a-z]{3}_[A-Z][a-z]{3}")),
 }
-"""Classes that set the source language among the special tokens, and which one by default."""
+"""Classes that set the source language among the special tokens: which one by default, and what
+the codes in their vocabularies look like, which are all special tokens."""
 
 CLASSES_BY_MODEL_TYPE = {
     "bart": "RobertaTokenizer",
@@ -165,14 +168,18 @@ def _apply(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
             )
     if family in LANGUAGE_CLASSES:
         _set_source_language(tokenizer, family, settings)
-    _add_tokens(tokenizer, settings)
+        code = LANGUAGE_CLASSES[family][1]
+        codes = [piece for piece in tokenizer.get_vocab() if code.fullmatch(piece)]
+    else:
+        codes = []
+    _add_tokens(tokenizer, settings, codes)
     tokenizer.encode_special_tokens = bool(settings.get("split_special_tokens", False))
 
 
 def _set_source_language(tokenizer: Tokenizer, family: str, settings: dict[str, Any]) -> None:
     """Put the source language in front of a text, or behind its end, as its class does."""
     end = _content(settings.get("eos_token")) or "</s>"
-    language = settings.get("src_lang") or LANGUAGE_CLASSES[family]
+    language = settings.get("src_lang") or LANGUAGE_CLASSES[family][0]
     ids = [(token, tokenizer.token_to_id(token)) for token in (end, language)]
     if any(index is None for _, index in ids):
         return  # a vocabulary of other languages, whose own template stays
@@ -185,7 +192,7 @@ def _set_source_language(tokenizer: Tokenizer, family: str, settings: dict[str, 
     )
 
 
-def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
+def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any], codes: Iterable[str]) -> None:
     """Add the tokens that only the settings know, or know better (``lstrip`` and the like).
 
     A token that would get another id than the settings say, or one beyond the vocabulary, is left
@@ -207,10 +214,16 @@ def _add_tokens(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
         if new == index and known.get(index) != added:
             tokenizer.add_tokens([added])
     contents = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    for name in NAMED_TOKENS:
-        content = _content(settings.get(f"{name}_token"))
+    named = [_content(settings.get(f"{name}_token")) for name in NAMED_TOKENS]
+    for content in (*named, *_extra_tokens(settings), *codes):
         if content and content not in contents and tokenizer.token_to_id(content) is not None:
             tokenizer.add_special_tokens([content])
+
+
+def _extra_tokens(settings: dict[str, Any]) -> list[str | None]:
+    """Special tokens without a role of their own; transformers 5 has another name for them."""
+    extra = settings.get("extra_special_tokens") or settings.get("additional_special_tokens") or []
+    return [_content(token) for token in (extra.values() if isinstance(extra, dict) else extra)]
 
 
 def _pad_id(tokenizer: Tokenizer, settings: dict[str, Any], folder: Path) -> int:

@@ -8,13 +8,13 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from model_store.backends.base import DeviceName
 from server.catalog import Found, load_models
 from server.engine import Engine
+from server.generation_engine import GenerationEngine
 from server.hub import Hub
 from server.lanes import Lane
 from server.logs import configure_logging
@@ -65,9 +65,7 @@ def run_generation(settings: Settings, found: Found, path: Path, device: str) ->
     if kind == "cpu":
         os.nice(settings.generation_nice)
     hub = _open_hub(settings, path)
-    engine: LaneEngine = import_module("server.generation_engine").GenerationEngine(
-        hub, {}, max_kv_bytes=settings.kv_cache_mb << 20
-    )
+    engine = GenerationEngine(hub, {}, max_kv_bytes=settings.kv_cache_mb << 20)
     _serve(engine, hub, settings, found, kind)
 
 

@@ -135,10 +135,11 @@ class GenerationEngine(Intake[GenerationJob]):
         """Free the rows of jobs that nobody waits for."""
         for job in list(self._jobs.values()):
             self._over(job)
-        for scheduler in self._schedulers.values():
+        for model, scheduler in self._schedulers.items():
             gone = [one for one in scheduler.generations if one.place[0].job.dropped]
             if gone:
                 scheduler.cancel(gone)
+                self._tell(model, scheduler)
 
     def _decode(self, model: str, scheduler: Scheduler) -> None:
         began = time.monotonic()

@@ -155,7 +155,7 @@ def test_translations_of_passages_are_joined_in_order(tokenizer: TextTokenizer) 
 
 
 def test_a_prefix_of_the_checkpoint_stands_before_every_passage(tokenizer: TextTokenizer) -> None:
-    plain, prefixed = handler(tokenizer), handler(tokenizer, prefix="again")
+    plain, prefixed = handler(tokenizer), handler(tokenizer, prefix="again ")
     again = tokenizer.encode(["again"])[0].ids
     start = len(tokenizer.single_prefix)
     for row in prepared(prefixed, f"{SENTENCE} " * MAX_TOKENS, long="window").rows:

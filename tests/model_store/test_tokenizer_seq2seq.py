@@ -13,10 +13,11 @@ import pytest
 
 from contracts.errors import CheckpointError
 from handlers.detokenizer import Detokenizer
+from handlers.languages import Languages
 from handlers.tokenization import TextTokenizer
 from model_store.tokenizer import cleans_up_spaces, copy_tokenizer, load_tokenizer
 from model_store.weights import has_tokenizer
-from tests.models import CORPUS
+from tests.models import CORPUS, tiny_tokenizer
 from tests.sentencepieces import (
     ENGLISH,
     GERMAN_AND_RUSSIAN,
@@ -150,10 +151,48 @@ def test_the_settings_choose_the_source_language(tmp_path: Path) -> None:
     assert rows(folder, TEXTS) != before
 
 
-def test_bart_in_files_without_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["mbart", "mbart50"])
+def test_language_codes_are_special_tokens_in_files_that_do_not_say_so(
+    tmp_path: Path, case: str
+) -> None:
     from transformers import AutoTokenizer
 
-    from tests.models import tiny_tokenizer
+    folder = SENTENCEPIECE[case][0](tmp_path)
+    AutoTokenizer.from_pretrained(str(folder)).save_pretrained(folder)
+    expected = Languages(TextTokenizer.load(folder, 512)).ids
+    content = json.loads((folder / "tokenizer.json").read_text())
+    added = [token for token in content["added_tokens"] if token["content"] not in expected]
+    assert len(added) + len(expected) == len(content["added_tokens"])
+    edit(folder / "tokenizer.json", {"added_tokens": added})
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    for key in ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens"):
+        settings.pop(key, None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert_same(folder, AutoTokenizer.from_pretrained(str(folder)), [*TEXTS, "de_DE and fr_XX"])
+    assert Languages(TextTokenizer.load(folder, 512)).ids == expected
+
+
+@pytest.mark.parametrize("key", ["extra_special_tokens", "additional_special_tokens"])
+def test_special_tokens_that_only_the_settings_list_are_special(tmp_path: Path, key: str) -> None:
+    from transformers import AutoTokenizer
+
+    vocabulary = tiny_tokenizer(tmp_path, "roberta").get_vocab()
+    edit(tmp_path / "config.json", {"model_type": "roberta"})
+    pieces = sorted(piece for piece in vocabulary if piece.isascii() and len(piece) == 2)[-2:]
+    text = f"{pieces[0]}m {pieces[1]}m"
+    before = rows(tmp_path, [text])
+    edit(tmp_path / "tokenizer_config.json", {key: [pieces[0], {"content": pieces[1]}]})
+    assert rows(tmp_path, [text]) != before
+    assert Detokenizer(load_tokenizer(tmp_path)[0]).special(vocabulary[pieces[1]])
+    edit(tmp_path / "tokenizer_config.json", {key: pieces})
+    assert_same(tmp_path, AutoTokenizer.from_pretrained(str(tmp_path)), [text, "qu"])
+    tokens = load_tokenizer(tmp_path)[0].get_vocab_size()
+    edit(tmp_path / "tokenizer_config.json", {key: ["<beyond the vocabulary>"]})
+    assert load_tokenizer(tmp_path)[0].get_vocab_size() == tokens
+
+
+def test_bart_in_files_without_settings(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
 
     tiny_tokenizer(tmp_path, "roberta")
     model = json.loads((tmp_path / "tokenizer.json").read_text())["model"]

@@ -275,3 +275,12 @@ def test_the_gauges_end_at_nothing(bench: Bench) -> None:
     assert states[0].running_rows == 1
     assert states[0].held_tokens > 0
     assert (states[-1].running_rows, states[-1].waiting_rows) == (0, 0)
+
+
+def test_the_gauges_end_at_nothing_when_the_last_caller_left(bench: Bench) -> None:
+    number = bench.peer.ask("the quick", min_new_tokens=20)
+    bench.engine.step()
+    bench.peer.send(Cancel(number))
+    bench.engine.step()
+    last = [one for one in bench.peer.heard() if isinstance(one, Decoding)][-1]
+    assert (last.running_rows, last.waiting_rows, last.held_tokens) == (0, 0, 0)

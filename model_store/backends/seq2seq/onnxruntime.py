@@ -25,8 +25,10 @@ class OnnxRuntimeDecoder:
         self.bytes = path.stat().st_size
         self._session: Any = session
         shapes = {each.name: each.shape for each in session.get_inputs()}
-        past = [shape for name, shape in shapes.items() if name.startswith("past_key_")]
-        self.kv_bytes_per_token = 2 * sum(4 * heads * dim for _, heads, _, dim in past)
+        _, heads, _, dim = shapes["past_key_0"]
+        layers = sum(name.startswith("past_key_") for name in shapes)
+        self.cache_shape = (layers, int(heads), int(dim))
+        self.kv_bytes_per_token = 2 * 4 * layers * int(heads) * int(dim)
 
     def rows(self) -> "OnnxRuntimeRows":
         """A new running batch."""

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_store.backends.seq2seq.torch import TorchSeq2Seq
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -19,7 +18,10 @@ from transformers import (
 
 from handlers.decoding.scheduler import Generation, Scheduler
 from handlers.decoding.settings import resolve
+from handlers.detokenizer import Detokenizer
+from handlers.stop_strings import StopStrings
 from handlers.tokenization import Row
+from model_store.backends.seq2seq.torch import TorchSeq2Seq
 
 VOCABULARY, PAD, START, END = 200, 1, 2, 3
 SOURCES = 5
@@ -167,3 +169,44 @@ def test_all_strategies_at_once_give_the_tokens_of_generate(name: str) -> None:
     }
     assert not different
     assert len({tuple(ids) for ids in found.values()}) > len(CASES)
+
+
+def alphabet() -> Any:
+    """A tokenizer for the random models: each id is a letter, or two of them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [f"{a}{b}" for a in letters[:12] for b in letters[:12]][: VOCABULARY - 60]
+    names = ["<s>", "<pad>", "<start>", "<end>", *letters[:56], *pieces][:VOCABULARY]
+    raw = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, []))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    raw.add_special_tokens(["<s>", "<pad>", "<start>", "<end>"])
+    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="<end>")
+
+
+@pytest.mark.parametrize("given", [{}, {"num_beams": 3}, {"do_sample": True, "seed": 5}])
+def test_stop_strings_end_an_answer_where_generate_ends_it(given: dict[str, Any]) -> None:
+    tokenizer = alphabet()
+    detokenizer = Detokenizer(tokenizer.backend_tokenizer)
+    backend = TorchSeq2Seq(model("bart"), "fp32", "cpu")
+    changed = 0
+    for number in range(12):
+        ids = source(number)
+        free = theirs("bart", ids, given)
+        text = tokenizer.decode(free, skip_special_tokens=True)
+        # Strings that stand there, some across two tokens, and one that does not.
+        stop = [text[4:6], text[9:12], "never"] if len(text) > 12 else ["never"]
+        queue = Scheduler(backend, max_source_tokens=64, pad_id=PAD, max_kv_tokens=3000)
+        stops = StopStrings(stop, detokenizer).complete
+        one = Generation(Row(ids, [0] * len(ids)), decoding(given | {"stop": stop}), stops, None)
+        queue.submit(one)
+        while queue:
+            queue.step()
+        assert one.search is not None
+        assert one.search.ended is not None
+        expected = theirs("bart", ids, given | {"stop_strings": stop, "tokenizer": tokenizer})
+        assert one.search.ended.ids == expected
+        changed += expected != free
+    assert changed > 3

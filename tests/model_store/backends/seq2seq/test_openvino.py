@@ -3,26 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 
-from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from model_store.backends.openvino import open_openvino
 from model_store.backends.seq2seq.openvino import (
-    PATIENCE,
-    SPARE_COLUMNS,
     OpenVinoRows,
     open_openvino_decoder,
 )
 from model_store.backends.torch import load_model
-from tests.model_store.backends.graphs import tiny_graphs
 from tests.model_store.backends.seq2seq.exports import EVERY, exported
 
 TOLERANCE = 1e-3
