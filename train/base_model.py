@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.errors import CheckpointError
 from train.freezing import freeze
+from train.new_weights import mark_new
 from train.recipe import Model
 
 MINILM = "minilm"
@@ -70,18 +71,49 @@ def load_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
     with quiet_transformers():
         try:
             config = transformers.AutoConfig.from_pretrained(base)
-            for name, value in _settings(model, config, settings).items():
+            for name, value in config_entries(model, config, settings).items():
                 setattr(config, name, value)
-            loaded = getattr(transformers, auto_class).from_pretrained(
-                base, config=config, dtype="float32", ignore_mismatched_sizes=True
+            loaded, info = getattr(transformers, auto_class).from_pretrained(
+                base,
+                config=config,
+                dtype="float32",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(
-                f'The base model "{model.base}" cannot be loaded: {reason}'
-            ) from error
+            raise cannot_load(model.base, error) from error
+    mark_new(loaded, new_names(info))
     freeze(loaded, model.freeze)
     return loaded
+
+
+def untrained_model(model: Model, auto_class: str, settings: dict[str, Any]) -> Any:
+    """The model's shape: ``load_model`` without reading a weight.
+
+    Raises:
+        CheckpointError: the base's configuration cannot be loaded.
+    """
+    import transformers
+
+    with quiet_transformers():
+        try:
+            config = transformers.AutoConfig.from_pretrained(find_base(model.base))
+            for name, value in settings.items():
+                setattr(config, name, value)
+            return getattr(transformers, auto_class).from_config(config)
+        except (OSError, ValueError) as error:
+            raise cannot_load(model.base, error) from error
+
+
+def cannot_load(named: str, error: Exception) -> CheckpointError:
+    """What is told of a base that transformers refuses."""
+    reason = str(error).strip().splitlines()[0]
+    return CheckpointError(f'The base model "{named}" cannot be loaded: {reason}')
+
+
+def new_names(info: dict[str, Any]) -> set[str]:
+    """Weights that transformers did not find in a checkpoint, or not in the model's shape."""
+    return {*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])}
 
 
 def save_tokenizer(model: Model, folder: Path) -> None:
@@ -110,7 +142,8 @@ def save_model(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
 
-def _settings(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, Any]:
+def config_entries(model: Model, config: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Entries of the configuration with the recipe's dropout, by the architecture's names."""
     found = dict(settings)
     if model.dropout is not None:
         found |= {name: model.dropout for name in DROPOUT_NAMES if hasattr(config, name)}

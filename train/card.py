@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contracts.tasks import Task
 from handlers.tokenization import TextTokenizer
 from train.tasks.base import TrainTask
 
@@ -39,5 +38,5 @@ def describe(
             for share in PERCENTILES
         },
         "texts_longer_than_a_row": sum(length > room for length in lengths) / len(lengths),
-        "long_texts": "cut" if job.task is Task.TEXT_CLASSIFICATION else "read in windows",
+        "long_texts": "read in windows" if job.windows else "cut",
     }

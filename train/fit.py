@@ -5,7 +5,6 @@ loss is the task's, and evaluation asks the server's own pipeline around the liv
 """
 
 import hashlib
-import inspect
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,8 +16,6 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-from handlers.base import Handler
-from handlers.pipeline import Pipeline
 from train.base_model import quiet_transformers, seed_everything
 from train.batches import LengthBatches
 from train.callbacks import Callback, Run
@@ -26,18 +23,16 @@ from train.callbacks.choice import make_callbacks
 from train.callbacks.curves import Curves
 from train.callbacks.relay import Relay
 from train.callbacks.stopping import EarlyStopping
-from train.live import LiveBackend
+from train.live import input_names
 from train.processes import everyone
 from train.recipe import Recipe
 from train.rows import LabelledRow, collate
 from train.snapshot import Snapshots
 from train.tasks.base import Scores, TrainTask
-from train.trainer import INPUTS, TaskTrainer
+from train.trainer import TaskTrainer
 
 LOGS_PER_RUN = 50
 """How often the loss is read: each reading waits for the device."""
-EVALUATION_TOKENS = 8192
-"""Padded tokens of one dev batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ def fit(
     recipe: Recipe,
     job: TrainTask,
     model: Any,
-    handler: Handler[Any, Any],
+    handler: Any,
     rows: Sequence[LabelledRow],
     dev: Sequence[Any],
     watchers: Sequence[TrainerCallback] = (),
@@ -86,18 +81,18 @@ def fit(
     optim, stopping = recipe.optim, recipe.early_stopping
     bf16 = optim.bf16 if optim.bf16 is not None else _bf16_is_fast()
     batches = LengthBatches(
-        [len(row) for row in rows],
+        [job.length(row) for row in rows],
         max_rows=optim.batch_rows,
         max_tokens=optim.batch_tokens,
         seed=recipe.seed,
     )
     steps = max(1, round(len(batches) * optim.epochs / optim.accumulate))
-    names = frozenset(inspect.signature(model.forward).parameters) & INPUTS
-    items = job.items(dev)
+    names = input_names(model)
+    watched = job.watched(dev)
+    items = job.items(watched)
 
     def scores(live: Any) -> Scores:
-        pipeline = Pipeline(handler, LiveBackend(live, bf16=bf16, input_names=names))
-        return job.score(dev, pipeline(items, EVALUATION_TOKENS))
+        return job.score(watched, job.live_answers(live, handler, items, bf16=bf16))
 
     own = [*make_callbacks(recipe.callbacks, recipe.folder), *callbacks]
     if stopping.patience is not None:
@@ -125,6 +120,7 @@ def fit(
                 max_tokens=handler.tokenizer.max_tokens,
                 per_token=job.per_token,
                 token_types="token_type_ids" in names,
+                own_length=job.own_length,
             ),
             # A guard sees a bad loss before the curves do.
             callbacks=[*([snapshots] if snapshots else []), relay, curves, *watchers],
@@ -136,12 +132,12 @@ def fit(
         attention = model.config._attn_implementation
         if not torch.cuda.is_available():
             # On a CPU the backward pass of the fused kernel takes more than twice as long.
-            model.set_attn_implementation("eager")
+            _set_attention(model, "eager")
         if everyone() > 1:  # each draws its own dropout
             seed_everything(recipe.seed + trainer.args.process_index)
         with quiet_transformers():
             trainer.train()
-        model.set_attn_implementation(attention)
+        _set_attention(model, attention)
     model.eval()
     return Fitted(curves.epochs, float(trainer.state.best_metric), trainer.state.global_step, bf16)
 
@@ -176,6 +172,13 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+
+
+def _set_attention(model: Any, name: str) -> None:
+    """Of a model and of the two that it may be joined of, which transformers does not reach."""
+    for one in (model, getattr(model, "encoder", None), getattr(model, "decoder", None)):
+        if one is not None and hasattr(one, "set_attn_implementation"):
+            one.set_attn_implementation(name)
 
 
 def _temporary() -> Any:

@@ -1,7 +1,8 @@
 """Which weights stay as they are, and how deep a weight lies: one naming for all architectures.
 
 A part is a dotted name in the model (``embeddings``, ``pooler``), or a range of its encoder layers,
-counted from 0 at the input: ``encoder.0-3``, ``encoder.5``, or ``encoder`` for all of them.
+counted from 0 at the input: ``encoder.0-3``, ``encoder.5``, or ``encoder`` for all of them. Beside
+a decoder that is the encoder of the two.
 """
 
 import re
@@ -11,6 +12,9 @@ from typing import Any
 from contracts.errors import CheckpointError
 from model_store.mixed import LAYER
 
+BLOCK = re.compile(r"(?:^|\.)block\.(\d+)\.")
+"""T5's layers; what it calls so are their parts."""
+DECODER = re.compile(r"(?:^|\.)decoder\.")
 RANGE = re.compile(r"encoder(?:\.(\d+)(?:-(\d+))?)?")
 
 
@@ -42,18 +46,21 @@ def freeze(model: Any, parts: Sequence[str]) -> None:
 def layers(model: Any) -> int:
     """How many encoder layers the model has."""
     config = model.config
+    config = getattr(config, "encoder", config)
     return int(getattr(config, "num_hidden_layers", 0) or getattr(config, "n_layers", 0))
 
 
 def depth(model: Any, name: str) -> int:
     """How many layers lie between a parameter and the model's output.
 
-    0 for the head and all that stands above the encoder, 1 for the last encoder layer, and one
-    more than the number of layers for what stands before the first (embeddings). Weights that
-    ALBERT shares between layers have the depth of the last layer that uses them.
+    0 for the head and all that stands above the encoder, a decoder too, 1 for the last encoder
+    layer, and one more than the number of layers for what stands before the first (embeddings).
+    Weights that ALBERT shares between layers have the depth of the last layer that uses them.
     """
     count = layers(model)
-    found = LAYER.search(name)
+    found = _layer(name)
+    if _decodes(model, name):
+        return 0
     if found:
         return count - max(_layers_of(model, int(found[1])))
     if "embedding" in name or "relative_attention_bias" in name:
@@ -69,6 +76,17 @@ def _layers_of(model: Any, number: int) -> range:
     # transformers' own rule: layer i uses group int(i / (layers / groups)).
     used = [index for index in range(count) if int(index / (count / groups)) == number]
     return range(used[0], used[-1] + 1)
+
+
+def _layer(name: str) -> re.Match[str] | None:
+    return BLOCK.search(name) or LAYER.search(name)
+
+
+def _decodes(model: Any, name: str) -> bool:
+    """Whether a weight is the decoder's, of a model that has one."""
+    if not getattr(model.config, "is_encoder_decoder", False):
+        return False
+    return DECODER.search(name) is not None
 
 
 def _names(model: Any, part: str) -> set[str]:
@@ -99,7 +117,9 @@ def _range(
         )
     chosen = set()
     for name in names:
-        found = LAYER.search(name)
+        if _decodes(model, name):
+            continue
+        found = _layer(name)
         if not found:
             if first is None and ".encoder." in f".{name}":
                 chosen.add(name)

@@ -25,6 +25,7 @@ def recipe_for(
     model = {
         "name": name,
         "task": manifest.task,
+        "kind": manifest.task if manifest.generates else None,
         "labels": manifest.labels or None,
         "problem_type": manifest.problem_type,
     }

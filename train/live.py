@@ -1,8 +1,15 @@
 """The model in training behind the backend seam: dev scores come from the server's pipeline."""
 
+import inspect
 from typing import Any
 
 from contracts.tensors import Tensors
+from train.rows import INPUTS
+
+
+def input_names(model: Any) -> frozenset[str]:
+    """What a model's ``forward`` takes of a batch."""
+    return frozenset(inspect.signature(model.forward).parameters) & INPUTS
 
 
 class LiveBackend:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from train.freezing import depth
+from train.new_weights import is_new
 from train.recipe import Optim
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def make_optimizer(model: Any, optim: Optim, decayed: Collection[str]) -> "Optim
     """An optimiser over all parameters of a model.
 
     With ``layer_decay`` d, a weight ``depth`` layers below the head starts with
-    ``lr * d ** depth`` (Howard and Ruder 2018 call it discriminative fine-tuning).
+    ``lr * d ** depth`` (Howard and Ruder 2018 call it discriminative fine-tuning). Weights that the
+    base does not have start with ``new_lr_factor`` times that.
 
     Args:
         model: of transformers.
@@ -28,14 +30,15 @@ def make_optimizer(model: Any, optim: Optim, decayed: Collection[str]) -> "Optim
     import torch
     from transformers.optimization import Adafactor
 
-    groups: dict[tuple[int, bool], list[Any]] = {}
+    new = optim.new_lr_factor != 1
+    groups: dict[tuple[int, bool, bool], list[Any]] = {}
     for name, value in model.named_parameters():
         level = depth(model, name) if optim.layer_decay < 1 else 0
-        groups.setdefault((level, name not in decayed), []).append(value)
+        groups.setdefault((level, name not in decayed, new and is_new(value)), []).append(value)
     parameters: Any = [
         {
             "params": groups[key],
-            "lr": optim.lr * optim.layer_decay ** key[0],
+            "lr": optim.lr * optim.layer_decay ** key[0] * (optim.new_lr_factor if key[2] else 1.0),
             "weight_decay": 0.0 if key[1] else optim.weight_decay,
         }
         for key in sorted(groups)

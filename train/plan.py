@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
 from model_store.derive import derive_manifest
-from train.base_model import find_base, quiet_transformers, save_tokenizer
+from train.base_model import save_tokenizer
 from train.batches import LengthBatches
 from train.card import describe
-from train.recipe import Recipe
+from train.recipe import Model, Recipe
 from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask
@@ -41,20 +40,20 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     job = training_task(recipe)
     examples = read_examples(recipe, job)
     optim = recipe.optim
-    texts = (job.text_of(example) for example in examples.train)
+    texts = job.vocabulary(examples.train)
     with (
         base_checkpoint(recipe.model, texts, recipe.seed) as base,
         tempfile.TemporaryDirectory() as name,
     ):
         folder = Path(name)
         save_tokenizer(base, folder)
-        config, weights = _shape(base.base, job, folder)
+        config, weights = _shape(base, job, folder)
         manifest = derive_manifest(folder, task=job.task)
         limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
-        handler = load_handler(manifest, TextTokenizer.load(folder, limit))
+        handler = job.handler(manifest, TextTokenizer.load(folder, limit))
     rows = job.rows(examples.train, handler)
     batches = LengthBatches(
-        [len(row) for row in rows],
+        [job.length(row) for row in rows],
         max_rows=optim.batch_rows,
         max_tokens=optim.batch_tokens,
         seed=recipe.seed,
@@ -63,7 +62,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.portable(),
         "examples": examples.counts,
-        "notes": examples.notes,
+        "notes": {**examples.notes, **job.notes},
         "labels": job.label_counts(examples.train),
         **describe(job, examples.train, handler.tokenizer),
         "rows": len(rows),
@@ -82,9 +81,11 @@ def activation_bytes(config: Any, sizes: Sequence[tuple[int, int]]) -> int:
     bits all but the dropout masks doubles: ``66 s b h + 9 a b s^2``.
 
     Args:
-        config: of transformers; 0 for architectures that name their sizes in another way.
+        config: of transformers; 0 for architectures that name their sizes in another way. Of an
+            encoder and a decoder the encoder's is taken for both: they share the tokens.
         sizes: rows and padded tokens of each batch.
     """
+    config = getattr(config, "encoder", config)
     layers = getattr(config, "num_hidden_layers", 0)
     width = getattr(config, "hidden_size", 0)
     heads = getattr(config, "num_attention_heads", 0)
@@ -94,17 +95,14 @@ def activation_bytes(config: Any, sizes: Sequence[tuple[int, int]]) -> int:
     )
 
 
-def _shape(base: str, job: TrainTask, folder: Path) -> tuple[Any, int]:
+def _shape(base: Model, job: TrainTask, folder: Path) -> tuple[Any, int]:
     """Configuration and number of weights, for which no weight is read; also put into a folder."""
     import torch
-    import transformers
     from safetensors.numpy import save_file
 
-    with quiet_transformers(), torch.device("meta"):
-        config = transformers.AutoConfig.from_pretrained(find_base(base))
-        for name, value in job.config.items():
-            setattr(config, name, value)
-        model = getattr(transformers, job.auto_class).from_config(config)
+    with torch.device("meta"):
+        model = job.untrained(base)
+    config = model.config
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)
     # A manifest is derived from a checkpoint; nobody reads the weights of this one.

@@ -8,9 +8,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
-from contracts.tasks import Task
+from contracts.tasks import GENERATION_TASKS, Task
 from model_store.manifest import ProblemType
 from train.callbacks.choice import CallbackChoice
 from train.data.hub import is_hub, portable_hub
@@ -23,6 +31,8 @@ SHORT_TASKS = {
     "summary": Task.SUMMARIZATION,
 }
 """Short names that a recipe may use for the hub's task names."""
+GENERATION = "generation"
+"""The short name of every task whose answer is written, token by token; ``kind`` says which."""
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
 TagScheme = Literal["io", "iob1", "bio", "bioes"]
@@ -47,6 +57,20 @@ class Model(Part):
         default="minilm",
         description='A checkpoint folder, a hub id, "minilm" (the packaged encoder), or "scratch".',
     )
+    kind: Task | None = Field(
+        default=None, description="Generation: what the model is published for."
+    )
+    decoder: str | None = Field(
+        default=None,
+        description="Generation from two encoders: the base is the encoder, this (a folder, a hub "
+        "id, or minilm) the decoder, with new cross-attention.",
+    )
+    decoder_layers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of decoder, so many of its layers, evenly spread: a shallow decoder costs "
+        "little quality and halves the time per token (Shleifer and Rush 2020).",
+    )
     labels: list[str] | None = Field(
         default=None, description="In the order of class indices; default: sorted from the data."
     )
@@ -55,6 +79,9 @@ class Model(Part):
     )
     max_tokens: int | None = Field(
         default=None, ge=8, description="Longest training row; default: the base model's limit."
+    )
+    max_target_tokens: int = Field(
+        default=128, ge=2, description="Generation: longest answer, learnt and given."
     )
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
@@ -74,6 +101,37 @@ class Model(Part):
     max_seq_len: int | None = Field(
         default=None, ge=16, description="Question answering; default: as in serving."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_is_task(cls, given: Any) -> Any:
+        """``generation`` and ``kind`` become the task that the manifest has."""
+        if not isinstance(given, dict):
+            return given
+        task, kind = given.get("task"), given.get("kind")
+        if task == GENERATION:
+            task = kind or Task.TEXT2TEXT_GENERATION
+            return {**given, "task": task, "kind": task}
+        if task in GENERATION_TASKS and task != Task.SUMMARIZATION:
+            return {**given, "kind": kind or task}
+        return given
+
+    @field_validator("kind")
+    @classmethod
+    def _generates(cls, kind: Task | None) -> Task | None:
+        if kind is not None and kind not in GENERATION_TASKS:
+            raise ValueError(f"is one of {', '.join(GENERATION_TASKS)}")
+        return kind
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Model":
+        if self.kind not in (None, self.task):
+            raise ValueError(f'kind: for task = "{GENERATION}" only')
+        if self.kind is None and self.decoder is not None:
+            raise ValueError(f'decoder: for task = "{GENERATION}" only')
+        if self.decoder is None and self.decoder_layers is not None:
+            raise ValueError("decoder_layers: of a decoder that is named beside base")
+        return self
 
 
 class Data(Part):
@@ -121,6 +179,13 @@ class Data(Part):
     sentences: str = Field(default="sentences", description="Summaries: a list of sentences,")
     document: str = Field(default="document", description="or the whole text,")
     summary: str = Field(default="summary", description="and what a person made of it.")
+    input: str = Field(default="source", description="Generation: a text, or a list of sentences,")
+    target: str = Field(
+        default="target", description="and its answer, or several: the first is learnt from."
+    )
+    dev_generations: int = Field(
+        default=100, ge=1, description="Generation: dev examples that are answered per epoch."
+    )
     max_train: int | None = Field(default=None, ge=1, description="Use the first n, for a trial.")
 
 
@@ -141,6 +206,9 @@ class Optim(Part):
     step_epochs: float = Field(default=1.0, gt=0, description="Step schedule: every so often,")
     step_factor: float = Field(default=0.5, gt=0, lt=1, description="the rate times this.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd.")
+    new_lr_factor: float = Field(
+        default=1.0, gt=0, description="The rate of weights that the base does not have."
+    )
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="Each layer's rate, of that of the layer above it."
     )

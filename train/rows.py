@@ -9,6 +9,8 @@ import numpy as np
 from contracts.tensors import IDS
 from handlers.tokenization import Row
 
+INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
+"""What a model reads; everything else in a batch is a target."""
 STEP_TOKENS = 16
 """Rows are padded to a multiple of it: kernels are compiled for few shapes, little is wasted."""
 IGNORED = -100
@@ -20,7 +22,7 @@ class LabelledRow:
     """One token row with its targets.
 
     ``targets`` maps a name to a number, a list of one number per class, or (``per_token``) a list
-    of one number per token, -100 where nothing is to be learnt.
+    of one number per token, of the row or of an answer, -100 where nothing is to be learnt.
     """
 
     row: Row
@@ -43,6 +45,7 @@ def collate(
     max_tokens: int,
     per_token: bool,
     token_types: bool,
+    own_length: bool = False,
 ) -> dict[str, Any]:
     """One padded batch as torch tensors: inputs and targets by name.
 
@@ -52,6 +55,7 @@ def collate(
         max_tokens: padding never passes it.
         per_token: targets are lists per token, filled up with -100.
         token_types: the model takes ``token_type_ids``.
+        own_length: lists per token are as long as the longest of the batch, not as the rows.
     """
     import torch
 
@@ -71,6 +75,7 @@ def collate(
     for name in rows[0].targets:
         values = [one.targets[name] for one in rows]
         if per_token:
-            values = [value + [IGNORED] * (length - len(value)) for value in values]
+            width = max(map(len, values)) if own_length else length
+            values = [value + [IGNORED] * (width - len(value)) for value in values]
         batch[name] = torch.tensor(values)
     return batch

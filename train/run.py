@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from contracts.errors import CheckpointError
-from handlers.base import Handler
-from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
 from model_store.derive import derive_manifest
 from model_store.manifest import Manifest
 from model_store.store import PRODUCTION, Store
 from model_store.version import ModelVersion
-from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.base_model import save_model, save_tokenizer, seed_everything
 from train.calibration import has_probabilities
 from train.candidates import make_artifacts
 from train.card import describe
@@ -55,7 +53,7 @@ class Learnt:
     """A fine-tuned checkpoint in its folder, and what was seen on the way."""
 
     manifest: Manifest
-    handler: Handler[Any, Any]
+    handler: Any
     fitted: "Fitted"
     rows: int
     card: dict[str, Any]
@@ -181,19 +179,19 @@ def learn(
         CheckpointError: the base model is not usable, or the loss is not a number.
     """
     _refuse_temperature(recipe, job)
-    texts = (job.text_of(example) for example in examples.train)
+    texts = job.vocabulary(examples.train)
     with clock.phase("base model"), base_checkpoint(recipe.model, texts, recipe.seed) as base:
         # The new head's weights are drawn now; the Trainer seeds only what comes later.
         seed_everything(recipe.seed)
-        model = load_model(base, job.auto_class, job.config)
+        model = job.load(base)
         save_tokenizer(base, folder)
         # The untrained weights are written too: a manifest is derived from a whole checkpoint.
         save_model(model, folder)
         manifest = _describe(folder, recipe, job)
-        handler = _handler(folder, manifest, manifest.max_tokens)
+        handler = job.handler(manifest, TextTokenizer.load(folder, manifest.max_tokens))
     with clock.phase("rows"):
         limit = min(recipe.model.max_tokens or manifest.max_tokens, manifest.max_tokens)
-        reader = _handler(folder, manifest, limit)
+        reader = job.handler(manifest, TextTokenizer.load(folder, limit))
         rows = job.rows(examples.train, reader)
         card = describe(job, examples.train, reader.tokenizer)
     with clock.phase("imports"):
@@ -248,7 +246,7 @@ def finish(
         command=command,
         metric=job.metric,
         counts=examples.counts,
-        notes=examples.notes,
+        notes={**examples.notes, **job.notes},
         labels=job.label_counts(examples.train),
         rows=learnt.rows,
         card=learnt.card,
@@ -284,11 +282,10 @@ def _refuse_temperature(recipe: Recipe, job: TrainTask) -> None:
 
 def _describe(folder: Path, recipe: Recipe, job: TrainTask) -> Manifest:
     base = recipe.portable()["model"]["base"]
-    defaults = {**job.generation_defaults, **recipe.publish.generation_defaults}
-    return derive_manifest(folder, task=job.task).model_copy(
-        update={"base_model": base, "generation_defaults": defaults}
-    )
-
-
-def _handler(folder: Path, manifest: Manifest, max_tokens: int) -> Handler[Any, Any]:
-    return load_handler(manifest, TextTokenizer.load(folder, max_tokens))
+    derived = derive_manifest(folder, task=job.task)
+    defaults = {
+        **derived.generation_defaults,
+        **job.generation_defaults,
+        **recipe.publish.generation_defaults,
+    }
+    return derived.model_copy(update={"base_model": base, "generation_defaults": defaults})

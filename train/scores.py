@@ -102,6 +102,25 @@ def rouge_l(truth: Sequence[str], found: Sequence[str]) -> float:
     return f1(previous[-1], len(found), len(truth))
 
 
+def chrf(truth: Sequence[Sequence[str]], found: Sequence[str], *, order: int = 6) -> float:
+    """chrF2 over all texts (Popovic 2015): F of character n-grams, recall counted twice.
+
+    As sacrebleu computes it, but between 0 and 1: without white space, n from 1 to 6, means of
+    precision and recall over the n that occur, and of several references the nearest.
+
+    Args:
+        truth: per text its references, at least one.
+        found: what was answered.
+        order: the longest n.
+    """
+    totals = [(0, 0, 0)] * order
+    for references, text in zip(truth, found, strict=True):
+        each = [_chrf_counts(reference, text, order) for reference in references]
+        best = max(each, key=_chrf_of)
+        totals = [(a + d, b + e, c + f) for (a, b, c), (d, e, f) in zip(totals, best, strict=True)]
+    return _chrf_of(totals)
+
+
 def pearson(truth: Sequence[float], found: Sequence[float]) -> float:
     """Linear correlation; 0 where one side is constant."""
     mean_a, mean_b = sum(truth) / len(truth), sum(found) / len(found)
@@ -109,6 +128,26 @@ def pearson(truth: Sequence[float], found: Sequence[float]) -> float:
     b = [value - mean_b for value in found]
     scale = (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
     return float(sum(x * y for x, y in zip(a, b, strict=True)) / scale) if scale else 0.0
+
+
+def _chrf_counts(truth: str, found: str, order: int) -> list[tuple[int, int, int]]:
+    """Per n: n-grams that both have, that were found, that were wanted."""
+    a, b = "".join(truth.split()), "".join(found.split())
+    counts = []
+    for n in range(1, order + 1):
+        wanted = Counter(a[i : i + n] for i in range(len(a) - n + 1))
+        claimed = Counter(b[i : i + n] for i in range(len(b) - n + 1))
+        counts.append(((wanted & claimed).total(), claimed.total(), wanted.total()))
+    return counts
+
+
+def _chrf_of(counts: Sequence[tuple[int, int, int]]) -> float:
+    used = [one for one in counts if one[1] and one[2]]
+    if not used:
+        return 0.0
+    precision = sum(right / found for right, found, _ in used) / len(used)
+    recall = sum(right / wanted for right, _, wanted in used) / len(used)
+    return 5 * precision * recall / (4 * precision + recall) if precision + recall else 0.0
 
 
 def _squad_words(text: str) -> list[str]:

@@ -1,7 +1,8 @@
-"""``base = "scratch"``: a small BERT without any knowledge, with the vocabulary of the texts.
+"""``base = "scratch"``: a small model without any knowledge, with the vocabulary of the texts.
 
-For languages and fields that no encoder at hand was trained on. Chinese and Japanese characters are
-tokens of their own; other words are whole if they are common, else spelt.
+A BERT, or a BART where the task is generation. For languages and fields that no encoder at hand was
+trained on. Chinese and Japanese characters are tokens of their own; other words are whole if they
+are common, else spelt.
 """
 
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -40,14 +42,23 @@ def base_checkpoint(model: Model, texts: Iterable[str], seed: int) -> Iterator[M
         yield model
         return
     with TemporaryDirectory(prefix="tuneserve-scratch-") as name:
-        write_untrained(Path(name), texts, seed)
+        write_untrained(Path(name), texts, seed, generates=model.kind is not None)
         yield model.model_copy(update={"base": name})
 
 
-def write_untrained(folder: Path, texts: Iterable[str], seed: int) -> None:
-    """Write an encoder with random weights, and its tokenizer, in the Hugging Face layout."""
+def write_untrained(
+    folder: Path, texts: Iterable[str], seed: int, *, generates: bool = False
+) -> None:
+    """Write a model with random weights, and its tokenizer, in the Hugging Face layout.
+
+    Args:
+        folder: is there.
+        texts: give the vocabulary.
+        seed: of the weights.
+        generates: an encoder and a decoder, and not an encoder alone.
+    """
     import torch
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = word_piece(texts)
     names = {
@@ -60,6 +71,14 @@ def write_untrained(folder: Path, texts: Iterable[str], seed: int) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, **names
     ).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_model(_bart(tokenizer) if generates else _bert(tokenizer), folder)
+
+
+def _bert(tokenizer: Tokenizer) -> Any:
+    from transformers import BertConfig, BertModel
+
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=HIDDEN,
@@ -69,9 +88,35 @@ def write_untrained(folder: Path, texts: Iterable[str], seed: int) -> None:
         max_position_embeddings=MAX_TOKENS,
         pad_token_id=tokenizer.token_to_id(PAD),
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        save_model(BertModel(config), folder)
+    return BertModel(config)
+
+
+def _bart(tokenizer: Tokenizer) -> Any:
+    """As many values and heads, with half of the layers on either side."""
+    from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig
+
+    ids = {
+        "decoder_start_token_id": tokenizer.token_to_id(CLS),
+        "eos_token_id": tokenizer.token_to_id(SEP),
+        "pad_token_id": tokenizer.token_to_id(PAD),
+    }
+    config = BartConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        d_model=HIDDEN,
+        encoder_layers=LAYERS // 2,
+        decoder_layers=LAYERS // 2,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        encoder_ffn_dim=4 * HIDDEN,
+        decoder_ffn_dim=4 * HIDDEN,
+        max_position_embeddings=MAX_TOKENS,
+        bos_token_id=tokenizer.token_to_id(CLS),
+        forced_eos_token_id=None,
+        **ids,
+    )
+    model = BartForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(**ids)
+    return model
 
 
 def word_piece(texts: Iterable[str]) -> Tokenizer:

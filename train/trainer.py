@@ -12,13 +12,11 @@ from transformers import Trainer
 from train.batches import LengthBatches, Share
 from train.optimizers import make_optimizer
 from train.processes import everyone, from_first, is_first
-from train.rows import IGNORED
+from train.rows import IGNORED, INPUTS
 from train.schedules import Schedule
 from train.snapshot import Snapshots
 from train.tasks.base import Scores, TrainTask
 
-INPUTS = frozenset(("input_ids", "attention_mask", "token_type_ids"))
-"""What the model reads; everything else in a batch is a target."""
 SCHEDULER_STATE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 SCHEDULE_STATE = ("origin", "begun", "pace")
 PROGRESS = (
@@ -95,7 +93,7 @@ class TaskTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """The task's loss of one batch."""
         targets = {name: tensor for name, tensor in inputs.items() if name not in INPUTS}
-        outputs = model(**{name: tensor for name, tensor in inputs.items() if name in INPUTS})
+        outputs = model(**self.job.inputs(self.model, inputs))
         loss = self.job.loss(outputs, targets, self.smoothing)
         self.step_loss = loss.detach()
         if everyone() > 1:

@@ -4,6 +4,7 @@ from contracts.tasks import Task
 from train.recipe import Recipe
 from train.tasks.base import TrainTask
 from train.tasks.classification import ClassificationTraining
+from train.tasks.generation import GENERATION
 from train.tasks.ner import NerTraining
 from train.tasks.qa import QaTraining
 from train.tasks.summary import SummaryTraining
@@ -15,4 +16,5 @@ TASKS: dict[Task, type[TrainTask]] = {
 
 def training_task(recipe: Recipe) -> TrainTask:
     """The training side of the recipe's task."""
-    return TASKS[recipe.model.task](recipe)
+    table = TASKS if recipe.model.kind is None else GENERATION
+    return table[recipe.model.task](recipe)

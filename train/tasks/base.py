@@ -5,23 +5,31 @@ taken from the handler's own answers, so that training and serving cannot disagr
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from contracts.errors import CheckpointError, ServingError
 from contracts.tasks import Task
-from handlers.base import Handler, Prepared
+from handlers.base import Prepared
+from handlers.load import load_handler
+from handlers.pipeline import Pipeline
 from handlers.tokenization import TextTokenizer
-from train.recipe import Recipe
-from train.rows import LabelledRow
+from model_store.manifest import Manifest
+from train.base_model import load_model, untrained_model
+from train.live import LiveBackend, input_names
+from train.recipe import Model, Recipe
+from train.rows import INPUTS, LabelledRow
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Scores = dict[str, float]
 """By name, 0..1 unless the name says otherwise; higher is better unless it ends in ``error``."""
+
+EVALUATION_TOKENS = 8192
+"""Padded tokens of one dev batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,10 @@ class TrainTask(ABC):
     """The transformers class that loads the architecture with the task's head."""
     per_token: ClassVar[bool] = False
     """Whether target lists have one entry per token and are padded with -100."""
+    windows: ClassVar[bool] = True
+    """Whether a text that is longer than a row is read in several; else it is cut."""
+    own_length: ClassVar[bool] = False
+    """Whether such a list belongs to tokens of its own, and not to those of the row."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -94,7 +106,65 @@ class TrainTask(ABC):
         """Defaults of request parameters that the training asks for, beneath the recipe's own."""
         return {}
 
-    def rows(self, examples: Sequence[Any], handler: Handler[Any, Any]) -> list[LabelledRow]:
+    def load(self, model: Model) -> Any:
+        """The model as it is before the first step, in float32.
+
+        Args:
+            model: the recipe's section, with a base that exists.
+
+        Raises:
+            CheckpointError: the base cannot be loaded.
+        """
+        return load_model(model, self.auto_class, self.config)
+
+    def untrained(self, model: Model) -> Any:
+        """The same model with weights that mean nothing, for plans: none is read.
+
+        Raises:
+            CheckpointError: the base's configuration cannot be loaded.
+        """
+        return untrained_model(model, self.auto_class, self.config)
+
+    def handler(self, manifest: Manifest, tokenizer: TextTokenizer) -> Any:
+        """The task's serving side."""
+        return load_handler(manifest, tokenizer)
+
+    def live_answers(
+        self, model: Any, handler: Any, items: Sequence[Any], *, bf16: bool
+    ) -> list[Any]:
+        """Answers of a model in training, through the server's own pipeline.
+
+        Args:
+            model: as it stands.
+            handler: of the task.
+            items: what a client would send.
+            bf16: compute as the training steps do.
+        """
+        backend = LiveBackend(model, bf16=bf16, input_names=input_names(model))
+        return Pipeline(handler, backend)(items, EVALUATION_TOKENS)
+
+    def watched(self, dev: Sequence[Any]) -> list[Any]:
+        """The dev examples that are answered after each epoch."""
+        return list(dev)
+
+    def vocabulary(self, examples: Sequence[Any]) -> Iterator[str]:
+        """The texts that a model from scratch makes its vocabulary of."""
+        return (self.text_of(example) for example in examples)
+
+    def length(self, row: LabelledRow) -> int:
+        """What a row costs in a batch, in tokens."""
+        return len(row)
+
+    def inputs(self, model: Any, batch: dict[str, "Tensor"]) -> dict[str, "Tensor"]:
+        """What the model is given of a training batch.
+
+        Args:
+            model: of transformers.
+            batch: as ``train.rows.collate`` makes it.
+        """
+        return {name: tensor for name, tensor in batch.items() if name in INPUTS}
+
+    def rows(self, examples: Sequence[Any], handler: Any) -> list[LabelledRow]:
         """Training rows: exactly those that serving would run, with their targets.
 
         Args:

@@ -50,6 +50,7 @@ class ClassificationTraining(TrainTask):
     task = Task.TEXT_CLASSIFICATION
     metric = "accuracy"
     auto_class = "AutoModelForSequenceClassification"
+    windows = False
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
