@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from contracts.errors import CheckpointError
-from contracts.tasks import Task
+from contracts.tasks import GENERATION_TASKS, Task
 from train.callbacks.choice import make_callbacks
 from train.data.hub import is_hub, resolve_hub
 from train.recipe import Data, Format, Gates, Recipe
@@ -138,6 +138,8 @@ def explain(error: ValidationError) -> str:
     if path == ["model", "task"]:
         names = [*SHORT_TASKS, *Task]
         return f"model.task is {problem['input']!r}; choose from {', '.join(names)}."
+    if path == ["model", "kind"] and problem["input"] not in GENERATION_TASKS:
+        return f"model.kind is {problem['input']!r}; choose from {', '.join(GENERATION_TASKS)}."
     if path == ["data", "format"]:
         return f"data.format is {problem['input']!r}; choose from {', '.join(get_args(Format))}."
     return f"{name} is {problem['input']!r}: {problem['msg'].lower()}."

@@ -9,6 +9,7 @@ import torch
 from tokenizers import normalizers
 from transformers.trainer_pt_utils import LabelSmoother
 
+import train
 from contracts.errors import CheckpointError, InvalidRequest
 from contracts.generation import GenerationItem, GenerationParameters
 from contracts.tasks import Task
@@ -20,15 +21,18 @@ from model_store.derive import derive_manifest
 from model_store.version import ModelVersion
 from tests.copy_and_reverse import pairs
 from tests.seq2seq_models import tiny_seq2seq, tiny_seq2seq_model
-from tests.train.runs import WRITERS, run, tiny_base, write_recipe
+from tests.train.runs import WRITERS, run, tiny_base, write_generation, write_recipe
+from train.export import add_artifact
+from train.labelled import read_held_out
 from train.optimizers import make_optimizer
 from train.plan import plan
-from train.recipe import Data, Optim, Recipe
+from train.recipe import Data, Gates, Optim, Recipe
 from train.recipe_file import load_recipe
 from train.recipe_model import Model
 from train.rows import LabelledRow, collate
 from train.tasks import training_task
-from train.tasks.generation import Pair, answered, cut, target_ids
+from train.tasks.generation import GenerationTraining, Pair, answered, cut, target_ids
+from train.verify import verify
 
 NO_ONNX = ("artifacts.onnx_fp32=false", "artifacts.onnx_int8=false")
 UNSEEN = 200
@@ -103,6 +107,40 @@ def test_every_artifact_answers_alike_alone_and_in_a_batch(compressed: ModelVers
         told = [one["generated_text"] for one in pipeline(items)]  # type: ignore[index]
         pipeline.close()
         assert told == [right for _, right in asked]
+
+
+@pytest.mark.e2e
+def test_int8_can_be_added_later(learnt: ModelVersion, tmp_path: Path) -> None:
+    data = tmp_path / write_generation(tmp_path, 40)
+    made = tmp_path / "made"
+    made.mkdir()
+    manifest, measured = add_artifact(learnt, made, "int8", data)
+    assert [one.artifact.precision for one in measured] == ["fp32", "int8"]
+    assert measured[1].agreement == 1.0
+    assert measured[1].reasons == []
+    assert manifest.artifacts[-1].encoder == "onnx/encoder_int8.onnx"
+    assert manifest.artifacts[-1].verified
+    assert sorted(path.name for path in (made / "onnx").iterdir()) == [
+        *("decoder_int8.onnx", "encoder_int8.onnx")
+    ]
+
+
+def test_a_published_version_is_measured_again(learnt: ModelVersion, tmp_path: Path) -> None:
+    data = tmp_path / WRITERS["generation"](tmp_path)
+    job, examples = read_held_out("tiny", learnt.manifest, data, {}, Gates())
+    assert isinstance(job, GenerationTraining)
+    found = verify(learnt, job, examples)
+    assert found.reasons == []
+    assert (found.score, found.examples) == (1.0, 24)
+
+
+def test_pairs_from_python_are_sources_and_answers(tmp_path: Path) -> None:
+    base = str(tiny_base(tmp_path / "base", "generation"))
+    settings = {"onnx_fp32": False, "onnx_int8": False, "gates.min_gain": -1000, "epochs": 1}
+    p = train.pipeline("generation", base=base, quiet=True, bf16=False, **settings)
+    p.fit(pairs(12, longest=3))
+    assert p.scores.keys() == {"rouge1", "rouge2", "rougeL", "exact"}
+    assert p.report["data"]["train"] == 11
 
 
 def test_the_pages_show_written_answers_and_no_labels(learnt: ModelVersion) -> None:

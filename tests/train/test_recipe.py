@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import CheckpointError
+from contracts.tasks import Task
 from train.recipe import Recipe
 from train.recipe_file import data_settings, load_recipe
+from train.recipe_model import Model
 
 GOOD = '[model]\nname = "m"\ntask = "classification"\n[data]\ntrain = "a.csv"\n'
 
@@ -27,6 +29,22 @@ def write(folder: Path, text: str) -> Path:
         (GOOD + "[optimizer]\n", r'the top level has no key "optimizer"; did you mean "optim"\?'),
         (GOOD + "[optim]\nlr = -1", r"optim\.lr is -1: input should be greater than 0"),
         (GOOD.replace('"classification"', '"chat"'), r"model\.task is 'chat'; choose from classif"),
+        (
+            GOOD.replace("[data]", 'kind = "translation"\n[data]'),
+            r"model\.kind is 'translation': .*it goes with task = \"generation\"",
+        ),
+        (
+            GOOD.replace('"classification"', '"generation"\nkind = "poem"'),
+            r"model\.kind is 'poem'; choose from summarization, translation",
+        ),
+        (
+            GOOD.replace("[data]", 'decoder = "minilm"\n[data]'),
+            r"model\.decoder is 'minilm': .*it goes with task = \"generation\"",
+        ),
+        (
+            GOOD.replace('"classification"', '"generation"\ndecoder_layers = 3'),
+            r"model\.decoder_layers is 3: .*it goes with a decoder that is named beside base",
+        ),
         (GOOD + 'format = "xlsx"', r"data\.format is 'xlsx'; choose from csv"),
         (GOOD.replace('name = "m"\n', ""), r"model\.name is missing"),
         (GOOD.replace("a.csv", "b.csv"), r"data\.train: there is no file .*b\.csv"),
@@ -36,6 +54,36 @@ def write(folder: Path, text: str) -> Path:
 def test_a_wrong_recipe_is_refused_by_name(text: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=expected):
         load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("lines", "task", "kind"),
+    [
+        ('task = "generation"', Task.TEXT2TEXT_GENERATION, Task.TEXT2TEXT_GENERATION),
+        ('task = "generation"\nkind = "summarization"', Task.SUMMARIZATION, Task.SUMMARIZATION),
+        ('task = "translation"', Task.TRANSLATION, Task.TRANSLATION),
+        ('task = "summary"', Task.SUMMARIZATION, None),
+        ('task = "summarization"', Task.SUMMARIZATION, None),
+    ],
+)
+def test_the_kind_tells_writing_from_choosing_sentences(
+    lines: str, task: Task, kind: Task | None, tmp_path: Path
+) -> None:
+    text = GOOD.replace('task = "classification"', lines)
+    model = load_recipe(write(tmp_path, text)).model
+    assert (model.task, model.kind) == (task, kind)
+    assert Model.model_validate(model.model_dump(mode="json")) == model
+
+
+def test_base_and_decoder_are_told_by_their_names_and_found_beside_the_recipe(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine").mkdir()
+    lines = 'task = "generation"\nbase = "mine"\ndecoder = "mine"'
+    recipe = load_recipe(write(tmp_path, GOOD.replace('task = "classification"', lines)))
+    assert recipe.model.base == recipe.model.decoder == str(tmp_path / "mine")
+    told = recipe.portable()["model"]
+    assert told["base"] == told["decoder"] == "mine"
 
 
 def test_paths_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,13 @@
+import random
+import re
+from collections import Counter
+
 import pytest
 
 from train.baselines import Gazetteer, NaiveBayes, closest_sentence, frequent_sentences
 from train.scores import (
     answer_scores,
+    chrf,
     pearson,
     rouge_l,
     rouge_n,
@@ -52,6 +57,68 @@ def test_rouge_by_hand() -> None:
     assert rouge_n(truth, found, 2) == pytest.approx(2 * 1 / 9)
     assert rouge_l(truth, found) == pytest.approx(2 * 4 / 11)
     assert rouge_l(truth, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "n", "score"),
+    [
+        ("testing one two", "testing", 1, 1 / 2),
+        ("testing one two", "testing one", 2, 2 / 3),
+        ("testing one two", "testing one", 0, 4 / 5),
+        ("testing one two", "testing two", 0, 4 / 5),
+    ],
+)
+def test_rouge_is_that_of_google_research(truth: str, found: str, n: int, score: float) -> None:
+    """The examples of ``rouge_score``'s own tests; 0 stands for ROUGE-L."""
+    a, b = words(truth), words(found)
+    assert (rouge_n(a, b, n) if n else rouge_l(a, b)) == pytest.approx(score)
+
+
+def test_rouge_equals_a_second_writing_of_google_researchs_definitions() -> None:
+    """Its tokens, without stemming, and a longest common subsequence by the whole table."""
+    draw = random.Random(0)
+    pieces = ["The", "cat", "cat's", "#Person1#:", "sat,", "7-up", "mat.", "A", "a", "B_2", "--"]
+
+    def tokens(text: str) -> list[str]:
+        return re.sub(r"[^a-z0-9]+", " ", text.lower()).split()
+
+    def common(a: list[str], b: list[str]) -> int:
+        table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+        for i, one in enumerate(a, 1):
+            for j, other in enumerate(b, 1):
+                longer = max(table[i - 1][j], table[i][j - 1])
+                table[i][j] = table[i - 1][j - 1] + 1 if one == other else longer
+        return table[-1][-1]
+
+    def f(right: int, found: int, wanted: int) -> float:
+        precision, recall = right / max(found, 1), right / max(wanted, 1)
+        return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+    for _ in range(300):
+        truth, found = (" ".join(draw.choices(pieces, k=draw.randint(0, 9))) for _ in range(2))
+        a, b = tokens(truth), tokens(found)
+        for n in (1, 2):
+            wanted = Counter(tuple(a[i : i + n]) for i in range(len(a) - n + 1))
+            claimed = Counter(tuple(b[i : i + n]) for i in range(len(b) - n + 1))
+            right = sum(min(count, claimed[gram]) for gram, count in wanted.items())
+            expected = f(right, claimed.total(), wanted.total())
+            assert rouge_n(words(truth), words(found), n) == pytest.approx(expected)
+        expected = f(common(a, b), len(b), len(a))
+        assert rouge_l(words(truth), words(found)) == pytest.approx(expected)
+
+
+def test_chrf_by_hand() -> None:
+    assert chrf([["a b c"]], ["a b c"]) == 1.0
+    assert chrf([["abc"]], ["xyz"]) == 0.0
+    assert chrf([["abc"]], [""]) == 0.0
+    # n = 1: 1 of 2 and 1 of 2; n = 2: none. Both means are 1/4.
+    assert chrf([["ab"]], ["aa"]) == pytest.approx(1 / 4)
+    # n = 1: 2 of 2 found, 2 of 3 wanted; n = 2: 1 of 1, 1 of 2; n = 3 occurs on one side only.
+    precision, recall = 1.0, (2 / 3 + 1 / 2) / 2
+    assert chrf([["abc"]], ["ab"]) == pytest.approx(5 * precision * recall / (4 + recall))
+    # The nearest of several references counts, and counts are summed over texts.
+    assert chrf([["xyz", "abc"], ["ab"]], ["abc", "ab"]) == 1.0
+    assert chrf([["ab"], ["cd"]], ["ab", "xy"]) == pytest.approx(1 / 2)
 
 
 def test_words_are_single_characters_in_chinese() -> None:

@@ -68,6 +68,18 @@ def test_an_artifact_outside_the_limits_is_not_verified(
     assert measured.verified is (not expected)
 
 
+def test_a_share_of_written_answers_may_change_in_a_batch() -> None:
+    def told(changed: int, *, generates: bool) -> list[str]:
+        measured = int8(company=Company(64, changed, 0.0))
+        args = measured, REFERENCE, "accuracy", Task.SUMMARIZATION, Gates(max_changed_answers=2.0)
+        return judge(*args, generates=generates)
+
+    assert told(1, generates=True) == told(0, generates=False) == []
+    (reason,) = told(2, generates=True)
+    assert reason == "2 of 64 answers change in a batch (3.1%, and 2% are allowed)."
+    assert len(told(1, generates=False)) == 1
+
+
 def test_differing_answers_alone_matter_to_classification_only() -> None:
     assert reasons(int8(0.9, 0.5), Task.QUESTION_ANSWERING) == []
 
