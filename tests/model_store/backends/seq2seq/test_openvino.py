@@ -256,7 +256,7 @@ def test_rows_can_change_between_any_two_calls() -> None:
 def test_a_broken_row_that_left_breaks_nobody_after_it(place: int) -> None:
     traffic = Traffic("bart", decoder_of("bart").rows(), seed=6)
     nothing = [np.full_like(array, np.nan) for array in traffic.texts.arrays]
-    broken = EncodedTexts(nothing, traffic.texts.masks)
+    broken = EncodedTexts(nothing, traffic.texts.mask)
     if place:
         traffic.join(0)
     traffic.rows.add(broken, 6)
