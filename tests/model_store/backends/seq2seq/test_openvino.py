@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from contracts.tasks import Task
-from contracts.tensors import Array, Tensors
+from contracts.tensors import Array
 from model_store.backends.openvino import open_openvino
 from model_store.backends.seq2seq.openvino import (
     OpenVinoRows,
