@@ -4,16 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
-from handlers.base import Handler
 from model_store.manifest import Artifact, Manifest
 from model_store.version import ModelVersion
 from train.artifacts import (
     ONNX_FP32,
     ONNX_INT8,
+    STEPS_FP32,
+    STEPS_INT8,
     TORCH,
     calibration_rows,
     compress_int8,
+    compress_steps,
     export_fp32,
+    export_steps,
+    remove,
     sample,
 )
 from train.clock import Clock
@@ -31,7 +35,7 @@ def make_artifacts(
     job: TrainTask,
     examples: Examples,
     manifest: Manifest,
-    handler: Handler[Any, Any],
+    handler: Any,
     clock: Clock,
 ) -> list[Measured]:
     """Make and measure every form that the recipe asks for; delete those outside the gate.
@@ -44,7 +48,8 @@ def make_artifacts(
     Raises:
         CheckpointError: the fp32 checkpoint itself is outside the gate, or cannot be loaded.
     """
-    made, failed = _make(folder, recipe, job, examples, handler, clock)
+    fp32, int8 = (STEPS_FP32, STEPS_INT8) if manifest.generates else (ONNX_FP32, ONNX_INT8)
+    made, failed = _make(folder, recipe, job, examples, handler, clock, fp32, int8)
     with clock.phase("verify"):
         draft = ModelVersion(
             recipe.model.name, 0, folder, manifest.model_copy(update={"artifacts": made})
@@ -62,7 +67,7 @@ def make_artifacts(
             rows = calibration_rows(handler, _typical(recipe, job, examples))
             measured[-1] = keep_in_float(exam, measured[-1], folder / ONNX_FP32.path, rows)
     if not recipe.artifacts.onnx_fp32:
-        (folder / ONNX_FP32.path).unlink(missing_ok=True)
+        remove(folder, fp32)
     measured += failed
     for one in measured:
         if one.tried:
@@ -70,7 +75,7 @@ def make_artifacts(
         if one.artifact.float_parts:
             _tell(clock, one, f"keeps {', '.join(one.artifact.float_parts)} in float")
         if not one.verified:
-            (folder / one.artifact.path).unlink(missing_ok=True)
+            remove(folder, one.artifact)
             _tell(clock, one, f"is left out: {' '.join(one.reasons)}")
     return measured
 
@@ -80,8 +85,10 @@ def _make(
     recipe: Recipe,
     job: TrainTask,
     examples: Examples,
-    handler: Handler[Any, Any],
+    handler: Any,
     clock: Clock,
+    fp32: Artifact,
+    int8: Artifact,
 ) -> tuple[list[Artifact], list[Measured]]:
     """What could be made, the reference first, and what could not, with its reason."""
     wish = recipe.artifacts
@@ -89,25 +96,31 @@ def _make(
     if wish.onnx_fp32 or wish.onnx_int8:
         try:
             with clock.phase("export"):
-                export_fp32(folder, job.task)
+                if fp32.encoder is not None:
+                    export_steps(folder)
+                else:
+                    export_fp32(folder, job.task)
         except CheckpointError as error:
             if wish.onnx_fp32:
-                failed.append(unusable(folder, ONNX_FP32, error))
+                failed.append(unusable(folder, fp32, error))
             if wish.onnx_int8:
                 source = CheckpointError(f"It is made from onnx fp32, which failed: {error}")
-                failed.append(unusable(folder, ONNX_INT8, source))
+                failed.append(unusable(folder, int8, source))
             return made, failed
     if wish.onnx_fp32:
-        made.append(ONNX_FP32)
+        made.append(fp32)
     if wish.onnx_int8:
         typical = _typical(recipe, job, examples)
-        fp32 = folder / ONNX_FP32.path
+        rows = wish.calibration_items
         try:
             with clock.phase("compress"):
-                compress_int8(fp32, folder, handler, typical, wish.calibration_items)
-            made.append(ONNX_INT8)
+                if int8.encoder is not None:
+                    compress_steps(folder, handler, typical, rows)
+                else:
+                    compress_int8(folder / fp32.path, folder, handler, typical, rows)
+            made.append(int8)
         except CheckpointError as error:
-            failed.append(unusable(folder, ONNX_INT8, error))
+            failed.append(unusable(folder, int8, error))
     return made, failed
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from contracts.bodies import body_of
 from contracts.errors import CheckpointError
-from contracts.schemas import BODIES
 from contracts.tasks import Task
-from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
 from model_store.copying import copy_checkpoint
 from model_store.manifest import Artifact, Manifest
@@ -14,9 +13,14 @@ from model_store.version import ModelVersion
 from train.artifacts import (
     ONNX_FP32,
     ONNX_INT8,
+    STEPS_FP32,
+    STEPS_INT8,
     calibration_rows,
     compress_int8,
+    compress_steps,
     export_fp32,
+    export_steps,
+    remove,
     sample,
 )
 from train.data.split import split_dev
@@ -63,36 +67,42 @@ def add_artifact(
             "as in training or a .txt file with one text per line."
         )
     manifest = copy_checkpoint(version, folder)
-    task = manifest.task
-    export_fp32(folder, task)
+    fp32, int8 = (STEPS_FP32, STEPS_INT8) if manifest.generates else (ONNX_FP32, ONNX_INT8)
+    if manifest.generates:
+        export_steps(folder)
+    else:
+        export_fp32(folder, manifest.task)
     if precision == "fp32" or calibration is None:
-        return _with(manifest, ONNX_FP32, verified=True), []
+        return _with(manifest, fp32, verified=True), []
     recipe = recipe_for(version.name, manifest, calibration, settings or {})
     job = training_task(recipe)
-    typical, held_out = _halves(job, calibration)
+    typical, held_out = _halves(job, manifest, calibration)
     tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
     rows = recipe.artifacts.calibration_items
-    handler = load_handler(manifest, tokenizer)
-    compress_int8(folder / ONNX_FP32.path, folder, handler, typical[:rows], rows)
+    handler = job.handler(manifest, tokenizer)
+    if manifest.generates:
+        compress_steps(folder, handler, typical[:rows], rows)
+    else:
+        compress_int8(folder / ONNX_FP32.path, folder, handler, typical[:rows], rows)
     measured: list[Measured] = []
     if held_out:
         draft = ModelVersion(
             version.name,
             0,
             folder,
-            manifest.model_copy(update={"artifacts": [reference, ONNX_INT8]}),
+            manifest.model_copy(update={"artifacts": [reference, int8]}),
         )
         exam = Exam(draft, job, recipe.gates, held_out, [])
-        measured = [exam.measure(reference), exam.measure(ONNX_INT8)]
+        measured = [exam.measure(reference), exam.measure(int8)]
         if not measured[-1].answered:
             raise CheckpointError(" ".join(measured[-1].reasons))
-        if exam.lost(measured[-1]):
+        if not manifest.generates and exam.lost(measured[-1]):
             again = calibration_rows(handler, typical)
             measured[-1] = keep_in_float(exam, measured[-1], folder / ONNX_FP32.path, again)
     if version.artifact("onnx", "fp32") is None:
-        (folder / ONNX_FP32.path).unlink()
+        remove(folder, fp32)
     if not measured:
-        return _with(manifest, ONNX_INT8, verified=False), measured
+        return _with(manifest, int8, verified=False), measured
     artifact = measured[-1].artifact.model_copy(update={"scores": measured[-1].scores})
     return _with(manifest, artifact, verified=measured[-1].verified), measured
 
@@ -105,12 +115,12 @@ def _with(manifest: Manifest, artifact: Artifact, *, verified: bool) -> Manifest
     return manifest.model_copy(update={"artifacts": [*kept, added]})
 
 
-def _halves(job: TrainTask, calibration: Path) -> tuple[list[Any], list[Any]]:
+def _halves(job: TrainTask, manifest: Manifest, calibration: Path) -> tuple[list[Any], list[Any]]:
     """Items to calibrate with, and labelled examples to measure on."""
     if not calibration.is_file():
         raise CheckpointError(f"--calibrate: there is no file {calibration}.")
     if calibration.suffix == ".txt":
-        return _plain_items(job.task, calibration), []
+        return _plain_items(manifest, calibration), []
     examples = job.read(calibration)
     job.learn_labels(examples)
     job.check(examples)
@@ -120,8 +130,8 @@ def _halves(job: TrainTask, calibration: Path) -> tuple[list[Any], list[Any]]:
     return job.items(chosen), sample(held_out, job.recipe.gates.dev_items, job.recipe.seed)
 
 
-def _plain_items(task: Task, path: Path) -> list[Any]:
-    if task is Task.QUESTION_ANSWERING:
+def _plain_items(manifest: Manifest, path: Path) -> list[Any]:
+    if manifest.task is Task.QUESTION_ANSWERING:
         raise CheckpointError(
             f"{path}: questions come with contexts; calibrate with a SQuAD JSON file."
         )
@@ -130,4 +140,5 @@ def _plain_items(task: Task, path: Path) -> list[Any]:
     if not texts:
         raise CheckpointError(f"{path} has no text to calibrate with.")
     parameters = {"long": "truncate"}
-    return BODIES[task].model_validate({"inputs": texts, "parameters": parameters}).items()
+    body = body_of(manifest.task, manifest.generates)
+    return body.model_validate({"inputs": texts, "parameters": parameters}).items()

@@ -19,7 +19,7 @@ class Company:
         items: that were answered alone and in a batch.
         changed: of them, whose label, span or text differs, or a score by more than the tolerance.
         difference: the largest of a score, relative where scores are above 1; infinite where an
-            answer names something else.
+            answer names something else; 0 for written answers, which have no score.
     """
 
     items: int
@@ -38,6 +38,9 @@ def compare(
         together: the items were batched.
         precision: of the artifact; gives the tolerance.
     """
+    if job.generates:
+        changed = sum(not job.same(one, other) for one, other in zip(alone, together, strict=True))
+        return Company(len(alone), changed, 0.0)
     differences = [difference(one, other) for one, other in zip(alone, together, strict=True)]
     changed = sum(
         apart > TOLERANCES[precision] or not job.same(one, other)

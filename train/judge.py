@@ -22,7 +22,13 @@ baseline by so much in one run of six, and good ones can show it on a few dozen 
 
 
 def judge(
-    measured: Measured, reference: Measured, metric: str, task: Task, gates: Gates
+    measured: Measured,
+    reference: Measured,
+    metric: str,
+    task: Task,
+    gates: Gates,
+    *,
+    generates: bool = False,
 ) -> list[str]:
     """Compare an artifact with the fp32 reference.
 
@@ -32,8 +38,9 @@ def judge(
         metric: the task's score.
         task: labels are compared in classification only.
         gates: the limits.
+        generates: a share of answers may change in a batch.
     """
-    reasons = judge_company(measured)
+    reasons = judge_company(measured, gates.max_changed_answers if generates else 0.0)
     if measured is reference:
         return reasons
     reasons += judge_losses(measured, reference, metric, task, gates)
@@ -66,8 +73,14 @@ def judge_losses(
     return reasons
 
 
-def judge_company(measured: Measured) -> list[str]:
-    """Whether answers depend on their neighbours in the batch."""
+def judge_company(measured: Measured, allowed_share: float = 0.0) -> list[str]:
+    """Whether answers depend on their neighbours in the batch.
+
+    Args:
+        measured: what is judged.
+        allowed_share: per cent of answers that may: of texts, whose tokens can stand so close that
+            another order of summation changes one.
+    """
     reasons = []
     if not measured.batchable:
         reasons.append(
@@ -75,7 +88,14 @@ def judge_company(measured: Measured) -> list[str]:
             "neighbours; make a static one with `tuneserve export --precision int8`."
         )
     company = measured.company
-    if company is not None and company.changed:
+    if company is not None and allowed_share:
+        share = 100 * company.changed / max(1, company.items)
+        if share > allowed_share + SLACK:
+            reasons.append(
+                f"{company.changed} of {company.items} answers change in a batch ({share:.1f}%, "
+                f"and {allowed_share:g}% are allowed)."
+            )
+    elif company is not None and company.changed:
         allowed = TOLERANCES[measured.artifact.precision]
         reasons.append(
             f"{company.changed} of {company.items} answers change in a batch (scores by up to "

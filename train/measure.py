@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from contracts.errors import CheckpointError
+from handlers.generation_pipeline import GenerationPipeline
 from handlers.load import load_pipeline
 from handlers.pipeline import Pipeline
 from model_store.backends.base import BackendChoice
@@ -24,7 +25,7 @@ BACKENDS = {"torch": "torch", "onnx": "onnxruntime"}
 LONE_ITEMS = 64
 """Items that are also answered alone, spread over the data: for latency, and against the batch."""
 
-UNKNOWN_WITHOUT_ANSWERS = ("agreement", "items_per_s", "p50_ms", "p99_ms", "load_s")
+UNKNOWN_WITHOUT_ANSWERS = ("agreement", "items_per_s", "tokens_per_s", "p50_ms", "p99_ms", "load_s")
 """Numbers that mean nothing where an artifact did not answer."""
 
 STATUS = Path("/proc/self/status")
@@ -44,6 +45,7 @@ class Measured:
         agreement: share of dev answers that equal the reference's.
         bytes: of the loaded artifact.
         items_per_s: dev items, tokenisation included, in batches.
+        tokens_per_s: of the answers to them; None where answers are not written.
         reasons: why it is outside the gate; empty: verified.
         tried: what was measured before and found outside the gate, a sentence each: the same
             artifact with other parts in float.
@@ -73,6 +75,7 @@ class Measured:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     memory_bytes: int | None = None
+    tokens_per_s: float | None = None
     answers: list[Any] = field(default_factory=list, repr=False)
 
     @property
@@ -103,6 +106,7 @@ class Measured:
             "test": self.test,
             "agreement": self.agreement,
             "items_per_s": round(self.items_per_s, 1),
+            "tokens_per_s": None if self.tokens_per_s is None else round(self.tokens_per_s, 1),
             "p50_ms": round(self.p50_ms, 2),
             "p99_ms": round(self.p99_ms, 2),
             "load_s": round(self.load_s, 3),
@@ -173,6 +177,7 @@ def measure_one(
     alone, times = _answer_alone(pipeline, [items[index] for index in chosen])
     together = [answers[index] for index in chosen]
     tested = pipeline(job.items(test)) if test else []
+    tokens = job.tokens(answers, pipeline.handler.tokenizer)
     measured = Measured(
         artifact=artifact,
         dev=job.score(dev, answers),
@@ -181,6 +186,7 @@ def measure_one(
         bytes=pipeline.backend.bytes,
         items_per_s=len(dev) / seconds,
         batchable=pipeline.backend.batchable,
+        tokens_per_s=None if tokens is None else tokens / seconds,
         company=compare(job, alone, together, artifact.precision),
         calibration=calibrate(job, dev, answers),
         load_s=load_s,
@@ -193,7 +199,7 @@ def measure_one(
     return measured, answers
 
 
-def load_artifact(version: ModelVersion, artifact: Artifact) -> Pipeline:
+def load_artifact(version: ModelVersion, artifact: Artifact) -> Pipeline | GenerationPipeline:
     """The pipeline of one artifact on the CPU, in the runtime of its format.
 
     Raises:
@@ -224,7 +230,7 @@ def answers_of(
     return answers
 
 
-def _answer_alone(pipeline: Pipeline, items: Sequence[Any]) -> tuple[list[Any], list[float]]:
+def _answer_alone(pipeline: Any, items: Sequence[Any]) -> tuple[list[Any], list[float]]:
     """Answers of items that have no neighbour, and the seconds that each took."""
     answers, times = [], []
     for item in items:

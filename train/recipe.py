@@ -249,6 +249,12 @@ class Gates(Part):
     max_label_flips: float = Field(
         default=2.0, ge=0, description="Classification: per cent of labels that differ from fp32."
     )
+    max_changed_answers: float = Field(
+        default=2.0,
+        ge=0,
+        description="Generation: per cent of answers that differ alone and in a batch, where one "
+        "token that is as likely as another makes two texts of one.",
+    )
     min_gain: float = Field(
         default=1.0,
         description="Points above the commonest answer, beyond one standard error: else the "

@@ -185,7 +185,10 @@ class Exam:
     def _judged(self, measured: Measured, answers: Sequence[Any]) -> Measured:
         assert self.reference is not None
         job = self.job
-        measured.reasons.extend(judge(measured, self.reference, job.metric, job.task, self.gates))
+        verdict = judge(
+            measured, self.reference, job.metric, job.task, self.gates, generates=job.generates
+        )
+        measured.reasons.extend(verdict)
         measured.reasons.extend(failures(answers))
         return measured
 

@@ -11,12 +11,15 @@ from train.report.labels import calibration, confusion, per_label, worst_texts
 from train.scores import answer_scores, f1, rouge_n, words
 from train.tasks.base import TrainTask
 from train.tasks.classification import MULTI, REGRESSION, ClassificationTraining
+from train.tasks.generation import GenerationTraining, text_of_answer
 from train.tasks.ner import NerTraining
 from train.tasks.qa import QaTraining
 from train.tasks.summary import SummaryTraining
 
 WORST = 20
 """Errors that are shown: as many as a person reads."""
+ORDINARY = 5
+"""Answers that are shown because nothing is special about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Findings:
         wrong: how many answers were not right.
         worst: ``where``, ``text``, ``expected``, ``answer`` and ``score`` (a sentence), worst
             first.
+        ordinary: the same of written answers, evenly spread over the examples.
     """
 
     part: str = "dev"
@@ -41,6 +45,7 @@ class Findings:
     calibration: dict[str, Any] = field(default_factory=dict)
     wrong: int = 0
     worst: list[dict[str, str]] = field(default_factory=list)
+    ordinary: list[dict[str, str]] = field(default_factory=list)
 
 
 def find(job: TrainTask, part: str, examples: Sequence[Any], answers: Sequence[Any]) -> Findings:
@@ -56,6 +61,7 @@ def find(job: TrainTask, part: str, examples: Sequence[Any], answers: Sequence[A
     groups: list[dict[str, Any]] = []
     matrix: dict[str, Any] = {}
     bins: dict[str, Any] = {}
+    ordinary: list[dict[str, str]] = []
     if isinstance(job, ClassificationTraining):
         errors = worst_texts(job, examples, answers)
         if job.problem_type != REGRESSION:
@@ -69,6 +75,11 @@ def find(job: TrainTask, part: str, examples: Sequence[Any], answers: Sequence[A
         groups, errors = _questions(examples, answers)
     elif isinstance(job, SummaryTraining):
         errors = _summaries(examples, answers)
+    elif isinstance(job, GenerationTraining):
+        told = [_written(job, *pair) for pair in zip(examples, answers, strict=True)]
+        errors = [one for one in told if one[0] > -1]
+        step = max(1, len(told) // ORDINARY)
+        ordinary = [one for _, one in told[step // 2 :: step][:ORDINARY]]
     errors.sort(key=lambda error: error[0], reverse=True)
     return Findings(
         part=part,
@@ -78,6 +89,7 @@ def find(job: TrainTask, part: str, examples: Sequence[Any], answers: Sequence[A
         calibration=bins,
         wrong=len(errors),
         worst=[error for _, error in errors[:WORST]],
+        ordinary=ordinary,
     )
 
 
@@ -180,6 +192,21 @@ def _summaries(examples: Sequence[Any], answers: Sequence[Any]) -> list[tuple[An
                 )
             )
     return errors
+
+
+def _written(job: GenerationTraining, example: Any, answer: Any) -> tuple[Any, dict[str, str]]:
+    """One written answer; how far it is from the nearest reference, -1 where it is that."""
+    score = job.score([example], [answer])[job.metric]
+    return (
+        -score,
+        {
+            "where": place(example.where),
+            "text": short(example.text),
+            "expected": " / ".join(example.references),
+            "answer": _said(answer) or text_of_answer(answer),
+            "score": f"{job.metric} {score:.2f}",
+        },
+    )
 
 
 def _spans(text: str, spans: Any) -> str:

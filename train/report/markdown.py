@@ -22,7 +22,7 @@ def markdown(content: dict[str, Any]) -> str:
         "",
         *(f"- {name}: {count}" for name, count in data["notes"].items()),
         "",
-        *_table(["label", "training examples"], [[k, v] for k, v in data["labels"].items()]),
+        *(_labels(data["labels"]) if data["labels"] else []),
         "",
         f"## Scores on the {held_out} set",
         "",
@@ -47,20 +47,7 @@ def markdown(content: dict[str, Any]) -> str:
         "",
         "## Artifacts, measured on the dev set",
         "",
-        *_table(
-            ["artifact", metric, "answers equal to fp32", "MiB", "items/s", "verified"],
-            [
-                [
-                    f"{one['format']} {one['precision']}",
-                    _number(one["dev"].get(metric), 4),
-                    _number(one["agreement"], 4),
-                    f"{one['bytes'] / 2**20:.1f}",
-                    _number(one["items_per_s"], 0),
-                    _verdict(one),
-                ]
-                for one in content["artifacts"]
-            ],
-        ),
+        *_artifacts(content["artifacts"], metric),
         "",
         "An artifact that is not verified is not part of the version.",
         "",
@@ -80,6 +67,32 @@ def markdown(content: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _labels(labels: dict[str, int]) -> list[str]:
+    return _table(["label", "training examples"], [[k, v] for k, v in labels.items()])
+
+
+def _artifacts(artifacts: Sequence[dict[str, Any]], metric: str) -> list[str]:
+    """One row each; written answers have two columns more."""
+    written = artifacts[0]["tokens_per_s"] is not None
+    head = ["artifact", metric, "answers equal to fp32", "MiB", "items/s"]
+    rows = []
+    for one in artifacts:
+        row = [
+            f"{one['format']} {one['precision']}",
+            _number(one["dev"].get(metric), 4),
+            _number(one["agreement"], 4),
+            f"{one['bytes'] / 2**20:.1f}",
+            _number(one["items_per_s"], 1 if written else 0),
+        ]
+        if written:
+            company = one["company"]
+            same = None if company is None else 1 - company["changed"] / company["items"]
+            row += [_number(one["tokens_per_s"], 0), _number(same, 4)]
+        rows.append([*row, _verdict(one)])
+    more = ["tokens/s", "answers equal alone and in a batch"] if written else []
+    return _table([*head, *more, "verified"], rows)
 
 
 def _curves(curves: list[dict[str, float]]) -> list[str]:

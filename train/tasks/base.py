@@ -50,6 +50,8 @@ class TrainTask(ABC):
     """The transformers class that loads the architecture with the task's head."""
     per_token: ClassVar[bool] = False
     """Whether target lists have one entry per token and are padded with -100."""
+    generates: ClassVar[bool] = False
+    """Whether answers are written, token by token."""
     windows: ClassVar[bool] = True
     """Whether a text that is longer than a row is read in several; else it is cut."""
     own_length: ClassVar[bool] = False
@@ -230,6 +232,10 @@ class TrainTask(ABC):
     @abstractmethod
     def same(self, reference: Any, answer: Any) -> bool:
         """Whether two answers agree in what matters."""
+
+    def tokens(self, answers: Sequence[Any], tokenizer: TextTokenizer) -> int | None:
+        """Tokens that were written for answers; None where answers are not written."""
+        return None
 
     @abstractmethod
     def baselines(self, train: Sequence[Any], test: Sequence[Any]) -> dict[str, list[Any]]:

@@ -60,6 +60,7 @@ class GenerationTraining(TrainTask):
     per_token = True
     own_length = True
     windows = False
+    generates = True
 
     def read(self, path: Path) -> list[Pair]:
         """One example per table row."""
@@ -116,23 +117,21 @@ class GenerationTraining(TrainTask):
 
     def rows(self, examples: Sequence[Pair], handler: GenerationHandler) -> list[LabelledRow]:
         """One row per example: the source as serving reads it, cut where it is too long."""
-        cut = GenerationParameters(long="truncate")
-        items = [GenerationItem(example.text, cut) for example in examples]
-        rows: list[LabelledRow] = []
+        parameters = GenerationParameters(long="truncate")
+        items = [GenerationItem(example.text, parameters) for example in examples]
         answers = handler.tokenizer.encode([example.target for example in examples])
-        cut_sources = cut_answers = 0
+        longest = self.recipe.model.max_target_tokens
+        longest = min(longest, handler.manifest.generation_defaults.get(MAX_TARGET_TOKENS, longest))
+        rows: list[LabelledRow] = []
         for example, one, answer in zip(examples, handler.preprocess(items), answers, strict=True):
             if isinstance(one, ServingError):
                 raise CheckpointError(f"{example.where}: {one}")
-            ids = target_ids(answer.ids, handler, self.recipe.model.max_target_tokens)
-            cut_sources += one.truncated
-            cut_answers += len(ids) < len(
-                target_ids(answer.ids, handler, len(answer.ids) + len(ids))
-            )
-            rows.append(LabelledRow(one.rows[0], {"labels": ids}))
-        for what, count in (("sources", cut_sources), ("answers", cut_answers)):
-            if count:
-                self.note(f"{what} cut in training", count)
+            ids = target_ids(answer.ids, handler)
+            if one.truncated:
+                self.note("sources cut in training")
+            if len(ids) > longest:
+                self.note("answers cut in training")
+            rows.append(LabelledRow(one.rows[0], {"labels": cut(ids, longest)}))
         return rows
 
     def targets(
@@ -185,6 +184,11 @@ class GenerationTraining(TrainTask):
     def same(self, reference: Any, answer: Any) -> bool:
         """The same text."""
         return text_of_answer(reference) == text_of_answer(answer)
+
+    def tokens(self, answers: Sequence[Any], tokenizer: TextTokenizer) -> int | None:
+        """As many as the texts have when they are read again, and one for each end."""
+        texts = [text_of_answer(one) for one in answers if not isinstance(one, ServingError)]
+        return sum(len(one.ids) + 1 for one in tokenizer.encode(texts)) if texts else 0
 
     def baselines(self, train: Sequence[Pair], test: Sequence[Pair]) -> dict[str, list[Generated]]:
         """The source itself."""
@@ -244,23 +248,30 @@ GENERATION: dict[Task, type[TrainTask]] = {
 """By ``model.kind``."""
 
 
-def target_ids(ids: Sequence[int], handler: GenerationHandler, longest: int) -> list[int]:
-    """What the decoder learns to write for an answer.
-
-    The special tokens that stand around a text are learnt too, since the last of them ends the
-    answer; but for a first one that the decoder is given as its start.
+def target_ids(ids: Sequence[int], handler: GenerationHandler) -> list[int]:
+    """What the decoder learns to write for an answer: what is forced upon it, text, and the end.
 
     Args:
         ids: of the answer, without special tokens.
         handler: of the model.
-        longest: tokens at most; the decoder's positions bound them, too.
+
+    Raises:
+        CheckpointError: the checkpoint does not say with which token an answer ends.
     """
-    tokenizer, defaults = handler.tokenizer, handler.manifest.generation_defaults
-    prefix, suffix = tokenizer.single_prefix, tokenizer.single_suffix
-    if prefix == [defaults["decoder_start_token_id"]]:
-        prefix = []
-    room = min(longest, defaults.get(MAX_TARGET_TOKENS, longest)) - len(prefix) - len(suffix)
-    return [*prefix, *ids[: max(0, room)], *suffix]
+    defaults = handler.manifest.generation_defaults
+    end, forced = defaults.get("eos_token_id"), defaults.get("forced_bos_token_id")
+    if end is None:
+        raise CheckpointError(
+            "The base's generation_config.json names no eos_token_id: no answer would end; "
+            "write it there."
+        )
+    last = end[0] if isinstance(end, list) else end
+    return [*([] if forced is None else [forced]), *ids, last]
+
+
+def cut(ids: list[int], tokens: int) -> list[int]:
+    """At most so many tokens; the last one stays."""
+    return ids if len(ids) <= tokens else [*ids[: tokens - 1], ids[-1]]
 
 
 def answered(text: str) -> Generated:
