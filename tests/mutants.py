@@ -181,6 +181,41 @@ MUTANTS = (
         "if True:",
         "tests/model_store/test_mixed.py",
     ),
+    Mutant(
+        "models that generate share the classifiers' engine",
+        "server/lanes.py",
+        "return cls.GENERATION if generates else cls.ENCODING",
+        "return cls.ENCODING",
+        "tests/server/test_lanes.py",
+    ),
+    Mutant(
+        "both lanes have one waiting line",
+        "server/admission.py",
+        "Lane.GENERATION: Line(settings.max_generation_waiting",
+        "Lane.GENERATION: Line(settings.max_waiting",
+        "tests/server/test_admission.py tests/server/test_lanes.py",
+    ),
+    Mutant(
+        "a stream does not notice that its caller left",
+        "server/routes/events.py",
+        "self._stream.done.cancel()",
+        "pass",
+        "tests/server/test_events.py",
+    ),
+    Mutant(
+        "a client cuts the stream at a line break of the text",
+        "server/routes/events.py",
+        "content = content.replace(line_break, escaped)",
+        "pass",
+        "tests/server/test_events.py",
+    ),
+    Mutant(
+        "what came before a crash is lost",
+        "server/link.py",
+        "        if not self._chunks:\n            return self.done.result()",
+        "        if self.done.done():\n            return self.done.result()",
+        "tests/server/test_events.py",
+    ),
 )
 
 
