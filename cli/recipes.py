@@ -15,7 +15,7 @@ def recipes() -> None:
 
 @app.command()
 def init(
-    task: Annotated[str, typer.Argument(help="classification, ner, qa or summary.")],
+    task: Annotated[str, typer.Argument(help="classification, ner, qa, summary or generation.")],
     examples: Annotated[Path, typer.Argument(metavar="DATAFILE", help="Labelled examples.")],
     name: Annotated[
         str | None, typer.Option("--name", help="Of the model; default: the file's name.")

@@ -25,23 +25,24 @@ STEPS, ROWS, RATE = 450, 64, 4e-3
 """Of training: 320 steps were enough for 512 of 512 unseen sources; half of them at a low rate."""
 
 
-def draw_pair(draw: random.Random) -> tuple[str, str]:
-    """A source and the only right answer to it; words may repeat."""
-    words = [draw.choice(WORDS) for _ in range(draw.randint(1, LONGEST))]
+def draw_pair(draw: random.Random, longest: int = LONGEST) -> tuple[str, str]:
+    """A source and the only right answer to it, of so many words at most; they may repeat."""
+    words = [draw.choice(WORDS) for _ in range(draw.randint(1, longest))]
     command = draw.choice(COMMANDS)
     answer = words if command == "copy" else words[::-1]
     return " ".join([command, *words]), " ".join(answer)
 
 
-def pairs(count: int, seed: int = 1) -> list[tuple[str, str]]:
+def pairs(count: int, seed: int = 1, longest: int = LONGEST) -> list[tuple[str, str]]:
     """Sources that training did not draw, with their answers.
 
     Args:
         count: how many.
         seed: other than 0, which training draws with.
+        longest: words of an answer, at most.
     """
     draw = random.Random(seed)
-    return [draw_pair(draw) for _ in range(count)]
+    return [draw_pair(draw, longest) for _ in range(count)]
 
 
 def copy_and_reverse_tokenizer(folder: Path) -> Tokenizer:

@@ -30,7 +30,8 @@ from train.tasks import training_task
 from train.tasks.base import Scores, TrainTask
 
 Examples = str | Path | Sequence[Any]
-"""A file, or examples: ``(text, label)`` pairs, or dictionaries with what a row of a file has."""
+"""A file, or examples: pairs of text and label, or of text and answer, or dictionaries with what a
+row of a file has."""
 
 UNNAMED = "model"
 """The name in the recipe until ``publish`` gives one."""
@@ -47,7 +48,7 @@ def pipeline(
     """A model to be trained.
 
     Args:
-        task: ``classification``, ``ner``, ``qa`` or ``summary``.
+        task: ``classification``, ``ner``, ``qa``, ``summary`` or ``generation``.
         base: a checkpoint folder, a hub id, or ``minilm``.
         labels: in the order of class indices; default: sorted from the data.
         quiet: no progress on standard error.
@@ -202,9 +203,12 @@ class Training:
                 raise CheckpointError(f"There is no file {path}.")
             return path.resolve()
         settings = self._settings.get("data", {})
-        rows = [_row(one, settings, f"{part}[{index}]") for index, one in enumerate(data)]
-        task = _recipe({**self._settings, "data": {"train": "x"}}).model.task
-        if task is Task.QUESTION_ANSWERING:
+        model = _recipe({**self._settings, "data": {"train": "x"}}).model
+        names = settings.get("text", "text"), settings.get("label") or "label"
+        if model.kind is not None:
+            names = settings.get("input", "source"), settings.get("target", "target")
+        rows = [_row(one, names, f"{part}[{index}]") for index, one in enumerate(data)]
+        if model.task is Task.QUESTION_ANSWERING:
             path = folder / f"{part}.json"
             path.write_text(json.dumps({"data": [{"paragraphs": [_squad(one) for one in rows]}]}))
         else:
@@ -213,12 +217,11 @@ class Training:
         return path
 
 
-def _row(example: Any, settings: dict[str, Any], where: str) -> dict[str, Any]:
+def _row(example: Any, names: tuple[str, str], where: str) -> dict[str, Any]:
     if isinstance(example, dict):
         return example
     if isinstance(example, tuple | list) and len(example) == 2:
-        text, label = example
-        return {settings.get("text", "text"): text, settings.get("label") or "label": label}
+        return dict(zip(names, example, strict=True))
     raise CheckpointError(
         f"{where}: an example is a pair (text, label) or a dictionary, not {example!r}."
     )

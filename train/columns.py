@@ -27,13 +27,22 @@ TAGS = ("tags", "ner_tags", "labels")
 SENTENCES = ("sentences", "source")
 DOCUMENTS = ("document", "article", "dialogue", "text")
 SUMMARIES = ("summary", "highlights", "target", "abstract")
+INPUTS = ("source", "document", "article", "dialogue", "text", "input", "inputs")
+OUTPUTS = ("target", "summary", "highlights", "translation", "output", "abstract", "label")
 """What columns are called, the likeliest first."""
+KINDS = {
+    "summary": "summarization",
+    "highlights": "summarization",
+    "abstract": "summarization",
+    "translation": "translation",
+}
+"""What a model is for whose answers stand in such a column; else any text for a text."""
 SEPARATORS = (",", ";", "|")
 """Between several labels in one field."""
 
 
 def guess(task: str, path: Path) -> dict[str, Any]:
-    """Settings of the data section, and ``problem_type``, that differ from the defaults.
+    """Settings that differ from the defaults: of the data, and ``problem_type`` or ``kind``.
 
     Args:
         task: a short name.
@@ -45,15 +54,21 @@ def guess(task: str, path: Path) -> dict[str, Any]:
     kind = format_of(path, Data(train=path))
     if kind in ("conll", "squad"):
         return {}
+    found: dict[str, Any]
     rows = [row.values for row in islice(read_table(path, Data(train=path)), LOOKED_AT)]
     if not rows:
         raise CheckpointError(f"{path} holds no examples.")
     columns = list(rows[0])
     if task == "ner":
         return _named({"label": _first(TAGS, columns)}, {"label": "tags"})
+    if task == "generation":
+        source = _first(INPUTS, columns)
+        target = _first(OUTPUTS, [one for one in columns if one != source])
+        found = {"input": source, "target": target, "kind": KINDS.get(str(target).lower())}
+        return _named(found, {"input": "source", "target": "target"})
     if task == "summary":
         lists = [name for name in SENTENCES if isinstance(rows[0].get(name), list)]
-        found: dict[str, Any] = {"sentences": lists[0] if lists else None}
+        found = {"sentences": lists[0] if lists else None}
         if not lists:
             found["document"] = _first(DOCUMENTS, columns)
         if "labels" not in columns:

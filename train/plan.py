@@ -12,7 +12,8 @@ from model_store.derive import derive_manifest
 from train.base_model import save_tokenizer
 from train.batches import LengthBatches
 from train.card import describe
-from train.recipe import Model, Recipe
+from train.recipe import Recipe
+from train.recipe_model import Model
 from train.scratch import base_checkpoint
 from train.tasks import training_task
 from train.tasks.base import TrainTask

@@ -8,31 +8,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr
 
-from contracts.tasks import GENERATION_TASKS, Task
-from model_store.manifest import ProblemType
 from train.callbacks.choice import CallbackChoice
 from train.data.hub import is_hub, portable_hub
-from train.freezing import split_parts
-
-SHORT_TASKS = {
-    "classification": Task.TEXT_CLASSIFICATION,
-    "ner": Task.TOKEN_CLASSIFICATION,
-    "qa": Task.QUESTION_ANSWERING,
-    "summary": Task.SUMMARIZATION,
-}
-"""Short names that a recipe may use for the hub's task names."""
-GENERATION = "generation"
-"""The short name of every task whose answer is written, token by token; ``kind`` says which."""
+from train.recipe_model import Model, Part
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "conll", "squad"]
 TagScheme = Literal["io", "iob1", "bio", "bioes"]
@@ -40,98 +20,6 @@ TagScheme = Literal["io", "iob1", "bio", "bioes"]
 
 FIT = ("seed", "model", "data", "optim", "early_stopping", "callbacks")
 """The parts of a recipe that decide which weights come out."""
-
-
-class Part(BaseModel):
-    """A section of the recipe; an unknown key is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Model(Part):
-    """What is trained, and from what."""
-
-    name: str = Field(description="Name in the store.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    task: Annotated[Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name))]
-    base: str = Field(
-        default="minilm",
-        description='A checkpoint folder, a hub id, "minilm" (the packaged encoder), or "scratch".',
-    )
-    kind: Task | None = Field(
-        default=None, description="Generation: what the model is published for."
-    )
-    decoder: str | None = Field(
-        default=None,
-        description="Generation from two encoders: the base is the encoder, this (a folder, a hub "
-        "id, or minilm) the decoder, with new cross-attention.",
-    )
-    decoder_layers: int | None = Field(
-        default=None,
-        ge=1,
-        description="Of decoder, so many of its layers, evenly spread: a shallow decoder costs "
-        "little quality and halves the time per token (Shleifer and Rush 2020).",
-    )
-    labels: list[str] | None = Field(
-        default=None, description="In the order of class indices; default: sorted from the data."
-    )
-    problem_type: ProblemType | None = Field(
-        default=None, description="Classification only; default: read off the label column."
-    )
-    max_tokens: int | None = Field(
-        default=None, ge=8, description="Longest training row; default: the base model's limit."
-    )
-    max_target_tokens: int = Field(
-        default=128, ge=2, description="Generation: longest answer, learnt and given."
-    )
-    dropout: float | None = Field(
-        default=None, ge=0, lt=1, description="On hidden layers and the head; default: the base's."
-    )
-    freeze: Annotated[
-        list[str], BeforeValidator(lambda one: split_parts(one) if isinstance(one, str) else one)
-    ] = Field(default=[], description='Parts that are not trained: "embeddings, encoder.0-3".')
-    attention_dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="0: fused attention, and no loss seen in short runs."
-    )
-    subtokens: Literal["all", "first"] = Field(
-        default="all", description="Entities: which pieces of a word are labelled and decide."
-    )
-    doc_stride: int | None = Field(
-        default=None, ge=0, description="Question answering; default: as in serving."
-    )
-    max_seq_len: int | None = Field(
-        default=None, ge=16, description="Question answering; default: as in serving."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _kind_is_task(cls, given: Any) -> Any:
-        """``generation`` and ``kind`` become the task that the manifest has."""
-        if not isinstance(given, dict):
-            return given
-        task, kind = given.get("task"), given.get("kind")
-        if task == GENERATION:
-            task = kind or Task.TEXT2TEXT_GENERATION
-            return {**given, "task": task, "kind": task}
-        if task in GENERATION_TASKS and task != Task.SUMMARIZATION:
-            return {**given, "kind": kind or task}
-        return given
-
-    @field_validator("kind")
-    @classmethod
-    def _generates(cls, kind: Task | None) -> Task | None:
-        if kind is not None and kind not in GENERATION_TASKS:
-            raise ValueError(f"is one of {', '.join(GENERATION_TASKS)}")
-        return kind
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Model":
-        if self.kind not in (None, self.task):
-            raise ValueError(f'kind: for task = "{GENERATION}" only')
-        if self.kind is None and self.decoder is not None:
-            raise ValueError(f'decoder: for task = "{GENERATION}" only')
-        if self.decoder is None and self.decoder_layers is not None:
-            raise ValueError("decoder_layers: of a decoder that is named beside base")
-        return self
 
 
 class Data(Part):
@@ -307,8 +195,10 @@ class Recipe(Part):
             path = getattr(self.data, name)
             if path is not None:
                 settings["data"][name] = portable_hub(path) if is_hub(path) else path.name
-        if Path(self.model.base).is_absolute():
-            settings["model"]["base"] = Path(self.model.base).name
+        for name in ("base", "decoder"):
+            path = getattr(self.model, name)
+            if path is not None and Path(path).is_absolute():
+                settings["model"][name] = Path(path).name
         return settings
 
     @property

@@ -12,7 +12,8 @@ from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from train.callbacks.choice import make_callbacks
 from train.data.hub import is_hub, resolve_hub
-from train.recipe import SHORT_TASKS, Data, Format, Gates, Recipe
+from train.recipe import Data, Format, Gates, Recipe
+from train.recipe_model import SHORT_TASKS
 
 ELSEWHERE = {
     "learning_rate": "lr",
@@ -161,13 +162,15 @@ def _resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
                 where = ", and say where it lies with --set data.dir=FOLDER" if hint else ""
                 raise CheckpointError(f"data.{name}: there is no file {path}{hint}{where}.")
         found[name] = path
-    base = recipe.model.base
-    if (folder / base).is_dir():
-        base = str(folder / base)
+    bases = {
+        name: str(folder / base)
+        for name in ("base", "decoder")
+        if (base := getattr(recipe.model, name)) is not None and (folder / base).is_dir()
+    }
     resolved = recipe.model_copy(
         update={
             "data": data.model_copy(update=found),
-            "model": recipe.model.model_copy(update={"base": base}),
+            "model": recipe.model.model_copy(update=bases),
         }
     )
     resolved._folder = folder

@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from train.base_model import save_model
-from train.recipe import Model
+from train.recipe_model import Model
 
 SCRATCH = "scratch"
 

@@ -12,7 +12,7 @@ from model_store.mixed import LAYER
 from train.base_model import cannot_load, config_entries, find_base, new_names, quiet_transformers
 from train.freezing import freeze
 from train.new_weights import mark_new
-from train.recipe import Model
+from train.recipe_model import Model
 
 
 def load_seq2seq(model: Model, settings: dict[str, Any]) -> Any:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
+from contracts.tasks import GENERATION_TASKS
 from train.columns import guess
-from train.recipe import SHORT_TASKS, Data, Model, Recipe
+from train.recipe import Data, Recipe
+from train.recipe_model import GENERATION, SHORT_TASKS, Model
 from train.tasks import training_task
 from train.tasks.base import TrainTask
 
@@ -40,6 +42,7 @@ def starter(task: str, path: Path, *, name: str | None = None, base: str = "mini
         CheckpointError: no such task or file, or the examples cannot be read as they are.
     """
     short = next((key for key, full in SHORT_TASKS.items() if task in (key, full)), None)
+    short = short or (GENERATION if task in GENERATION_TASKS else None)
     if short is None:
         raise CheckpointError(f"{task!r} is no task; choose from {', '.join(SHORT_TASKS)}.")
     if not path.is_file():
@@ -47,10 +50,12 @@ def starter(task: str, path: Path, *, name: str | None = None, base: str = "mini
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or short
     files = {"train": path, **_siblings(path)}
     columns = guess(short, path)
-    problem_type = columns.pop("problem_type", None)
+    of_model = {key: columns.pop(key) for key in ("problem_type", "kind") if key in columns}
+    if short == GENERATION:
+        of_model["kind"] = of_model.get("kind") or SHORT_TASKS.get(task, task)
     try:
         recipe = Recipe(
-            model=Model(name=name, task=SHORT_TASKS[short], base=base, problem_type=problem_type),
+            model=Model.model_validate({"name": name, "task": short, "base": base, **of_model}),
             data=Data(**files, **columns),
         )
     except ValueError:
@@ -98,6 +103,8 @@ def _toml(
         f"task = {_quoted(task)}",
         _line(f"base = {_quoted(model.base)}", "or a checkpoint folder, or a hub id"),
     ]
+    if model.kind is not None:
+        lines.append(_line(f"kind = {_quoted(model.kind)}", "what it is published for"))
     if model.problem_type is not None:
         lines.append(f"problem_type = {_quoted(model.problem_type)}")
     lines += [

@@ -51,7 +51,7 @@ def read(recipe: Recipe) -> Any:
 @pytest.mark.parametrize("task", WRITERS)
 def test_a_recipe_of_every_task_trains_as_it_is(task: str, tmp_path: Path) -> None:
     file = WRITERS[task](tmp_path)
-    tiny_base(tmp_path / "base")
+    tiny_base(tmp_path / "base", task)
     recipe = init(task, file, "--base", "base", "--name", "mine")
     assert recipe.model.name == "mine"
     plain = ("--set", "artifacts.onnx_fp32=false", "--set", "artifacts.onnx_int8=false")

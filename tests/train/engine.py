@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
 from model_store.derive import derive_manifest
 from tests.train.runs import WRITERS, write_recipe
-from train.base_model import load_model, save_model, save_tokenizer, seed_everything
+from train.base_model import save_model, save_tokenizer, seed_everything
 from train.callbacks import Callback
 from train.examples import read_examples
 from train.fit import Fitted, fit
@@ -50,12 +49,12 @@ def fit_tiny(
     job = training_task(recipe)
     examples = read_examples(recipe, job)
     seed_everything(recipe.seed)
-    model = load_model(recipe.model, job.auto_class, job.config)
+    model = job.load(recipe.model)
     made = folder / "made"
     save_tokenizer(recipe.model, made)
     save_model(model, made)
     manifest = derive_manifest(made, task=job.task)
-    handler = load_handler(manifest, TextTokenizer.load(made, manifest.max_tokens))
+    handler = job.handler(manifest, TextTokenizer.load(made, manifest.max_tokens))
     rows = job.rows(examples.train, handler)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fitted = fit(

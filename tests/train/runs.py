@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from contracts.tasks import Task
 from model_store.store import Store
 from model_store.version import ModelVersion
+from tests.copy_and_reverse import copy_and_reverse_tokenizer, pairs, untrained_bart
 from tests.models import tiny_checkpoint
 from train.recipe_file import load_recipe
 from train.run import train
@@ -17,11 +19,20 @@ PLACES = ("Paris", "Berlin", "Hamburg", "Honolulu", "Chicago", "Hawaii")
 NAMES = ("Angela", "Barack", "Obama", "Merkel")
 
 
-LEARNING_RATES = {"classification": 2e-3, "ner": 5e-3, "qa": 1e-3, "summary": 1e-3}
-"""What the tiny encoder learns at, task by task."""
+LEARNING_RATES = {
+    **{"classification": 2e-3, "ner": 5e-3, "qa": 1e-3, "summary": 1e-3},
+    "generation": 4e-3,
+}
+"""What the tiny base learns at, task by task."""
 
 
-def tiny_base(folder: Path) -> Path:
+def tiny_base(folder: Path, task: str = "classification") -> Path:
+    if task == "generation":
+        tokenizer = copy_and_reverse_tokenizer(folder)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            untrained_bart(tokenizer.get_vocab_size()).save_pretrained(folder)
+        return folder
     return tiny_checkpoint(folder, "bert", Task.TEXT_CLASSIFICATION, scale=1.0)
 
 
@@ -31,7 +42,7 @@ def write_recipe(folder: Path, task: str, train_file: str, more: str = "", **opt
     A handful of dev examples cannot show that a model beats the commonest answer, so that is not
     asked; override ``gates.min_gain`` where it matters.
     """
-    tiny_base(folder / "base")
+    tiny_base(folder / "base", task)
     settings = {"lr": LEARNING_RATES[task], "epochs": 2, "batch_rows": 8, "bf16": "false", **optim}
     lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
     path = folder / "recipe.toml"
@@ -105,9 +116,19 @@ def write_summary(folder: Path) -> str:
     return "train.jsonl"
 
 
+def write_generation(folder: Path, count: int = 24) -> str:
+    """Words to copy or to reverse; few of them, and four at most."""
+    lines = []
+    for source, target in pairs(count, seed=7, longest=4):
+        lines.append(json.dumps({"source": source, "target": target}))
+    (folder / "train.jsonl").write_text("\n".join(lines))
+    return "train.jsonl"
+
+
 WRITERS = {
     "classification": write_classification,
     "ner": write_ner,
     "qa": write_qa,
     "summary": write_summary,
+    "generation": write_generation,
 }

@@ -12,7 +12,8 @@ from contracts.errors import InputTooLong
 from contracts.schemas import LabelScore
 from model_store.version import ModelVersion
 from tests.train.runs import WRITERS, run, write_recipe
-from train.recipe import Data, Model, Recipe
+from train.recipe import Data, Recipe
+from train.recipe_model import Model
 from train.report.charts import calibration_chart, line_chart
 from train.report.excerpt import LONGEST, short
 from train.report.findings import find

@@ -73,7 +73,7 @@ class Restless(Callback):
     ("task", "step"),
     [
         *(("classification", 3), ("classification", 6), ("classification", 7)),
-        *(("classification", 10), ("ner", 5), ("qa", 5), ("summary", 3)),
+        *(("classification", 10), ("ner", 5), ("qa", 5), ("summary", 3), ("generation", 3)),
     ],
 )
 def test_an_interrupted_fit_ends_with_the_weights_of_one_that_was_not(

@@ -19,7 +19,7 @@ from model_store.store import Store
 from model_store.version import ModelVersion
 from tests.models import tiny_checkpoint
 from tests.train.damage import noise_weights, quantize_dynamic
-from tests.train.runs import WRITERS, run, write_classification, write_recipe
+from tests.train.runs import WRITERS, run, tiny_base, write_classification, write_recipe
 from train import candidates
 from train.artifacts import ONNX_INT8, TORCH, compress_int8
 from train.calibration import FLATTEST, SHARPEST, calibration_error, fit_temperature
@@ -27,7 +27,8 @@ from train.invariance import Company, difference
 from train.judge import failures, judge
 from train.labelled import read_held_out
 from train.measure import Measured, load_artifact
-from train.recipe import SHORT_TASKS, Gates
+from train.recipe import Gates
+from train.recipe_model import SHORT_TASKS
 from train.verify import verify
 
 REFERENCE = Measured(TORCH, {"accuracy": 0.9}, {}, 1.0, 100, 10.0)
@@ -231,7 +232,10 @@ def test_a_temperature_is_for_classification(tmp_path: Path) -> None:
 def test_a_published_version_of_every_task_is_measured(task: str, tmp_path: Path) -> None:
     kind = SHORT_TASKS[task]
     labels = {"classification": ["delivery", "money"]}.get(task)
-    folder = tiny_checkpoint(tmp_path / "plain", "bert", kind, labels)
+    if task == "generation":
+        folder = tiny_base(tmp_path / "plain", task)
+    else:
+        folder = tiny_checkpoint(tmp_path / "plain", "bert", kind, labels)
     version = open_source("plain", str(folder), cache_root=tmp_path / "cache")
     limits = Gates(min_gain=-1000)
     data = tmp_path / WRITERS[task](tmp_path)

@@ -19,7 +19,8 @@ from handlers.tokenization import TextTokenizer
 from model_store.manifest import Manifest
 from train.base_model import load_model, untrained_model
 from train.live import LiveBackend, input_names
-from train.recipe import Model, Recipe
+from train.recipe import Recipe
+from train.recipe_model import Model
 from train.rows import INPUTS, LabelledRow
 
 if TYPE_CHECKING:

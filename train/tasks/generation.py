@@ -23,7 +23,7 @@ from model_store.generating import MAX_TARGET_TOKENS
 from model_store.manifest import Manifest
 from train.artifacts import sample
 from train.data.tables import TableRow, blank, read_table
-from train.recipe import Model
+from train.recipe_model import Model
 from train.rows import IGNORED, LabelledRow
 from train.scores import chrf, rouge_l, rouge_n, words
 from train.seq2seq_base import load_seq2seq, untrained_seq2seq
