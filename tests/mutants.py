@@ -181,6 +181,77 @@ MUTANTS = (
         "if True:",
         "tests/model_store/test_mixed.py",
     ),
+    Mutant(
+        "a beam goes on from the wrong row",
+        "handlers/decoding/running.py",
+        "kept += rows if parents is None else (rows.start + parents).tolist()",
+        "kept += rows",
+        "tests/handlers/decoding/test_parity.py",
+    ),
+    Mutant(
+        "a seed draws what torch does not",
+        "handlers/decoding/randomness.py",
+        "-np.log1p(-uniform)",
+        "-np.log(uniform + 1e-9)",
+        "tests/handlers/decoding/test_randomness.py",
+    ),
+    Mutant(
+        "what waits for the cache is passed by smaller ones",
+        "handlers/decoding/scheduler.py",
+        "            if others and reserved > self.max_kv_tokens:\n                break",
+        "            if others and reserved > self.max_kv_tokens:\n"
+        "                self._waiting.rotate(-1)\n                break",
+        "tests/handlers/decoding/test_scheduler.py",
+    ),
+    Mutant(
+        "a caller who left keeps his rows",
+        "server/generation_engine.py",
+        "            if gone:\n                scheduler.cancel(gone)",
+        "            if gone:\n                pass",
+        "tests/server/test_generation_engine.py",
+    ),
+    Mutant(
+        "a failed step fails its neighbours",
+        "server/generation_engine.py",
+        "if one.alone or len(running) == 1:",
+        "if True:",
+        "tests/server/test_generation_engine.py",
+    ),
+    Mutant(
+        "models that generate share the classifiers' engine",
+        "server/lanes.py",
+        "return cls.GENERATION if generates else cls.ENCODING",
+        "return cls.ENCODING",
+        "tests/server/test_lanes.py",
+    ),
+    Mutant(
+        "both lanes have one waiting line",
+        "server/admission.py",
+        "Lane.GENERATION: Line(settings.max_generation_waiting",
+        "Lane.GENERATION: Line(settings.max_waiting",
+        "tests/server/test_admission.py tests/server/test_lanes.py",
+    ),
+    Mutant(
+        "a stream does not notice that its caller left",
+        "server/routes/events.py",
+        "self._stream.done.cancel()",
+        "pass",
+        "tests/server/test_events.py",
+    ),
+    Mutant(
+        "a client cuts the stream at a line break of the text",
+        "server/routes/events.py",
+        "content = content.replace(line_break, escaped)",
+        "pass",
+        "tests/server/test_events.py",
+    ),
+    Mutant(
+        "what came before a crash is lost",
+        "server/link.py",
+        "        if not self._chunks:\n            return self.done.result()",
+        "        if self.done.done():\n            return self.done.result()",
+        "tests/server/test_events.py",
+    ),
 )
 
 

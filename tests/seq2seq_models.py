@@ -3,6 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from model_store.copying import copy_checkpoint
+from model_store.export import sample_inputs
+from model_store.files import read_json
+from model_store.generating import encoder_config
+from model_store.manifest import Artifact, Manifest, Precision
+from model_store.seq2seq_compress import compress_seq2seq
+from model_store.seq2seq_export import export_seq2seq
+from model_store.sources import open_plain
+from model_store.store import Store
+from model_store.version import ModelVersion
 from tests.models import tiny_tokenizer
 
 ARCHITECTURES = (
@@ -19,6 +29,7 @@ ARCHITECTURES = (
 decoder."""
 
 MAX_TOKENS = 128
+INT8_SUFFIXES: dict[Precision, str] = {"fp32": "", "int8": "_int8"}
 BART_LIKE = ("bart", "mbart", "pegasus", "marian")
 
 
@@ -37,6 +48,38 @@ def tiny_seq2seq(folder: Path, architecture: str, *, seed: int = 0, scale: float
         folder
     )
     return folder
+
+
+def publish_with_int8(folder: Path, store: Path, name: str) -> ModelVersion:
+    """Publish a plain checkpoint with fp32 and int8 graphs, unverified, calibrated by random ids.
+
+    Args:
+        folder: the checkpoint.
+        store: the root of a store.
+        name: of the model.
+    """
+    plain = open_plain(name, folder, cache_root=store / ".cache")
+
+    def build(target: Path) -> Manifest:
+        manifest = copy_checkpoint(plain, target)
+        export_seq2seq(target, target / "onnx")
+        config = read_json(target / "config.json")
+        vocabulary = int(encoder_config(config)["vocab_size"])
+        tokens = min(128, manifest.max_tokens)
+        texts = [sample_inputs(vocabulary, 1, tokens, pad_id=1, seed=seed) for seed in range(20)]
+        compress_seq2seq(target / "onnx", texts)
+        graphs = [
+            Artifact(
+                format="onnx",
+                precision=precision,
+                path=f"onnx/decoder{suffix}.onnx",
+                encoder=f"onnx/encoder{suffix}.onnx",
+            )
+            for precision, suffix in INT8_SUFFIXES.items()
+        ]
+        return manifest.model_copy(update={"artifacts": [*manifest.artifacts, *graphs]})
+
+    return Store(store).publish(name, build)
 
 
 def tiny_seq2seq_model(

@@ -57,7 +57,7 @@ def server(
     home = tmp_path_factory.mktemp(request.param)
     options = (f"--store={home / 'store'}", f"--model=copy={folder}")
     with running(home / "log", *options, f"--backend={request.param}", "--precision=fp32") as one:
-        (model,) = one.wait_ready()["models"]
+        (model,) = one.wait_ready(600)["models"]
         assert model["backend"] == request.param
         yield one
 

@@ -11,11 +11,15 @@ import pytest
 
 from contracts.errors import CheckpointError
 from contracts.tensors import Array, Tensors
+from model_store.backends.base import BackendChoice
+from model_store.backends.load import load_generating_backend
 from model_store.backends.onnxruntime import open_onnxruntime
 from model_store.backends.seq2seq.graph import GraphSeq2Seq
 from model_store.backends.seq2seq.onnxruntime import open_onnxruntime_decoder
+from model_store.hashing import verify_hashes
 from model_store.seq2seq_compress import compress_seq2seq, quantize_weights
 from tests.model_store.backends.seq2seq.exports import QUICK, exported
+from tests.seq2seq_models import publish_with_int8
 
 IDS = np.random.default_rng(3).integers(3, 300, 30)
 
@@ -102,3 +106,17 @@ def test_a_graph_without_weights_is_refused(tmp_path: Path) -> None:
 def test_an_encoder_is_no_decoder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no decoder step"):
         open_onnxruntime_decoder(exported("bart") / "onnx" / "encoder.onnx")
+
+
+def test_a_published_version_serves_its_int8_graphs(tmp_path: Path) -> None:
+    version = publish_with_int8(exported("bart"), tmp_path, "bart")
+    verify_hashes(version)
+    int8 = version.artifact("onnx", "int8")
+    assert int8 is not None
+    assert not int8.verified
+    sizes = [(version.folder / path).stat().st_size for path in (int8.path, int8.encoder or "")]
+    assert int8.bytes == sum(sizes)
+    choice = BackendChoice(backend="onnxruntime", precision="int8", device="cpu", threads=1)
+    backend = load_generating_backend(version, choice)
+    assert backend.bytes == int8.bytes
+    backend.close()

@@ -11,6 +11,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
@@ -24,6 +26,11 @@ from model_store.backends.seq2seq.openvino import (
     OpenVinoDecoder,
     OpenVinoRows,
     open_openvino_decoder,
+)
+from model_store.backends.seq2seq.openvino_sources import (
+    SOURCE_LENGTHS,
+    rounded_halves,
+    rounded_length,
 )
 from model_store.backends.seq2seq.row_table import EncodedTexts
 from model_store.backends.torch import load_model
@@ -93,7 +100,9 @@ def worst_error(architecture: str, row: Row) -> float:
             decoder_input_ids=torch.tensor([row.tokens]),
             decoder_attention_mask=torch.ones(1, len(row.tokens), dtype=torch.long),
         ).logits[0]
-    return float(np.abs(np.stack(row.logits) - expected.numpy()).max())
+    found = np.stack(row.logits)
+    assert np.isfinite(found).all()
+    return float(np.abs(found - expected.numpy()).max())
 
 
 class Traffic:
@@ -141,28 +150,22 @@ class Traffic:
             self.join(int(self.random.integers(len(LENGTHS))), int(self.random.integers(1, 4)))
 
 
-@pytest.mark.parametrize("architecture", EVERY)
-def test_greedy_tokens_equal_those_of_generate(architecture: str) -> None:
-    ids, mask = source_ids()
-    model = model_of(architecture)
-    steps = 40
-    expected = model.generate(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy(mask),
-        max_new_tokens=steps,
-        min_new_tokens=steps,
-        do_sample=False,
-        num_beams=1,
-    ).numpy()
-    rows = decoder_of(architecture).rows()
-    for text in range(len(LENGTHS)):
-        rows.add(texts_of(architecture), text)
-    newest = np.full(len(LENGTHS), expected[0, 0])
-    for step in range(1, steps + 1):
-        logits = rows.step(newest).copy()
-        logits[:, 2] = -np.inf  # the end, which `generate` was told to leave out
-        newest = logits.argmax(-1)
-        np.testing.assert_array_equal(newest, expected[:, step])
+@given(st.integers(0, 5000))
+def test_sources_are_filled_up_to_few_lengths(tokens: int) -> None:
+    length = rounded_length(tokens)
+    assert tokens <= length <= max(16, tokens * 3 // 2, tokens + SOURCE_LENGTHS[-1] - 1)
+    assert rounded_length(length) == length
+    assert length in SOURCE_LENGTHS or length % SOURCE_LENGTHS[-1] == 0
+
+
+def test_floats_are_halved_to_the_nearest() -> None:
+    drawn = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    array = np.concatenate([drawn, drawn * 1e30, drawn * 1e-30, [0.0, -0.0, np.inf, -np.inf]])
+    array = array.astype(np.float32).reshape(2, -1)
+    expected = torch.from_numpy(array).bfloat16()
+    np.testing.assert_array_equal(rounded_halves(array).view(np.int16), expected.view(torch.int16))
+    wide = rounded_halves(np.array([np.nan], dtype=np.float32)).astype(np.uint32) << 16
+    assert np.isnan(wide.view(np.float32)).all()
 
 
 @pytest.mark.parametrize("architecture", EVERY)
@@ -252,22 +255,27 @@ def test_rows_can_change_between_any_two_calls() -> None:
     assert max(worst_error("bart", row) for row in traffic.live) < TOLERANCE
 
 
+@pytest.mark.parametrize("joins_first", [True, False])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_broken_row_that_left_breaks_nobody_after_it(place: int) -> None:
+def test_a_broken_row_that_left_breaks_nobody_after_it(place: int, joins_first: bool) -> None:
     traffic = Traffic("bart", decoder_of("bart").rows(), seed=6)
     nothing = [np.full_like(array, np.nan) for array in traffic.texts.arrays]
-    broken = EncodedTexts(nothing, traffic.texts.masks)
-    if place:
-        traffic.join(0)
-    traffic.rows.add(broken, 6)
-    logits = traffic.rows.step(np.zeros(1 + place, dtype=np.int64))
+    broken = EncodedTexts(nothing, traffic.texts.mask)
+    if place == 0:
+        traffic.rows.add(broken, 6)
+    traffic.join(0)
+    if place == 1:
+        traffic.rows.add(broken, 6)
+    logits = traffic.rows.step(np.zeros(2, dtype=np.int64)).copy()
     assert np.isnan(logits[place]).all()
-    assert np.isfinite(logits[:place]).all()
-    for row, own in zip(traffic.live, logits, strict=False):
-        row.tokens.append(0)
-        row.logits.append(own.copy())
-    traffic.join(1)
-    traffic.rows.select(np.array([0, 2] if place else [1], dtype=np.int64))
+    traffic.live[0].tokens.append(0)
+    traffic.live[0].logits.append(logits[1 - place])
+    if joins_first:
+        traffic.join(1)
+        traffic.rows.select(np.array([1 - place, 2]))
+    else:  # the short text comes to stand where the broken one stood
+        traffic.rows.select(np.array([1 - place]))
+        traffic.join(1)
     for _ in range(3):
         traffic.step()
     assert max(worst_error("bart", row) for row in traffic.live) < TOLERANCE
