@@ -88,16 +88,21 @@ def cpu_pairs(
     def found(part: Part) -> list[Candidate]:
         possible = []
         for backend in ORDER:
-            there = weights if backend == "torch" else graph
-            if not there or backend not in installed or choice.backend not in ("auto", backend):
+            if backend not in installed or choice.backend not in ("auto", backend):
                 continue
-            precisions = [each for each in PRECISIONS[backend, part] if allowed(each)]
+            # int8 has files of its own; every other graph is read from the fp32 one.
+            there = weights if backend == "torch" else graph
+            precisions = [
+                each
+                for each in PRECISIONS[backend, part]
+                if allowed(each) and (there or each == "int8")
+            ]
             possible += [Candidate(backend, each, part=part) for each in precisions]
         return possible
 
     decoders = found("decoder")
     encoders = found("encoder")
-    if decoders and not encoders:
+    if decoders and not encoders and graph:
         # OpenVINO has int8 for decoders alone.
         encoders = [Candidate(choice.backend, "fp32", part="encoder")]
     pairs = [

@@ -22,6 +22,7 @@ from model_store.timings import timing_key, timings_of
 from model_store.version import ModelVersion
 from tests.model_store.backends.seq2seq.exports import exported
 
+FP32_GRAPH = ("onnx", "fp32")
 SOURCE = {
     "input_ids": np.arange(3, 21, dtype=np.int64).reshape(2, 9),
     "attention_mask": np.ones((2, 9), np.int64),
@@ -101,6 +102,18 @@ def test_what_cannot_be_had_is_refused(choice: dict[str, Any], sentence: str) ->
         cpu_pairs(stored(), BackendChoice(backend="openvino"), ("torch",), fast_bf16=True)
     with pytest.raises(CheckpointError, match="use --backend torch"):
         ids(stored(onnx=False), backend="openvino")
+
+
+def test_int8_needs_no_fp32_graph_beside_it() -> None:
+    version = stored()
+    kept = [one for one in version.manifest.artifacts if (one.format, one.precision) != FP32_GRAPH]
+    alone = replace(version, manifest=version.manifest.model_copy(update={"artifacts": kept}))
+    assert ids(alone, backend="onnxruntime", precision="int8") == ["onnxruntime-int8"]
+    assert set(ids(alone, fast_bf16=False)) == {
+        *("onnxruntime-int8", "onnxruntime-int8+openvino-int8", "torch-fp32")
+    }
+    with pytest.raises(CheckpointError):
+        ids(alone, backend="onnxruntime", precision="fp32")
 
 
 def test_the_quickest_pair_counts_one_source_and_many_tokens() -> None:
