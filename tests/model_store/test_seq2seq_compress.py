@@ -108,6 +108,7 @@ def test_an_encoder_is_no_decoder(tmp_path: Path) -> None:
         open_onnxruntime_decoder(exported("bart") / "onnx" / "encoder.onnx")
 
 
+@pytest.mark.e2e
 def test_a_published_version_serves_its_int8_graphs(tmp_path: Path) -> None:
     version = publish_with_int8(exported("bart"), tmp_path, "bart")
     verify_hashes(version)

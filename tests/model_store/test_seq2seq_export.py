@@ -18,7 +18,6 @@ from tests.seq2seq_models import tiny_seq2seq
 @pytest.mark.parametrize("architecture", EVERY)
 def test_both_files_have_the_names_that_backends_read(architecture: str) -> None:
     folder = exported(architecture) / "onnx"
-    assert sorted(path.name for path in folder.iterdir()) == ["decoder.onnx", "encoder.onnx"]
     encoder, decoder = (onnx.load(str(folder / f"{part}.onnx")) for part in ("encoder", "decoder"))
     layers = 2
     cross = pair_names("cross_", layers)

@@ -24,7 +24,7 @@ from handlers.tokenization import Row
 from model_store.backends.seq2seq.torch import TorchSeq2Seq
 
 VOCABULARY, PAD, START, END = 200, 1, 2, 3
-SOURCES = 5
+SOURCES = 3
 DEFAULTS = {"decoder_start_token_id": START, "eos_token_id": END, "pad_token_id": PAD}
 SPECIAL = {"pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": START}
 
