@@ -125,10 +125,9 @@ class GenerationEngine(Intake[GenerationJob]):
     def _submit(self, model: str, answering: Answering) -> None:
         job = answering.job
         if job.work.stream and len(answering.outputs) == 1:
-            pipeline = self.pipelines[model]
-            answering.text = pipeline.handler.stream(job.work.items[answering.item])
+            handler = self.pipelines[model].handler
+            answering.text = handler.stream(job.work.items[answering.item])
         for one in generations(answering.prepared, answering, logprobs=job.work.stream):
-            job.generations.add(one)
             self._scheduler(model).submit(one)
 
     def _drop(self) -> None:
@@ -164,7 +163,6 @@ class GenerationEngine(Intake[GenerationJob]):
                 continue
             self._stream(model, one, answering)
             if one.search.ended is not None:
-                job.generations.discard(one)
                 answering.outputs[part] = one.search.ended
                 self._settle(model, answering)
         for job in jobs:
@@ -196,7 +194,6 @@ class GenerationEngine(Intake[GenerationJob]):
         answering: Answering = one.place[0]
         job = answering.job
         logger.error("a row gave no answer", extra={"request_id": job.work.request_id})
-        job.generations.discard(one)
         job.fail_item(answering.item)
 
     def _stream(self, model: str, one: Generation, answering: Answering) -> None:

@@ -1,14 +1,12 @@
 """One request inside the generation engine: its texts, their answers, its stream."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contracts.errors import ServingError
 from handlers.base import Prepared
-from handlers.decoding.scheduler import Generation
 from handlers.decoding.search import Ended
-from handlers.generation import Request
 from server.jobs import Job
 from server.messages import Done
 
@@ -19,8 +17,6 @@ class GenerationJob(Job):
 
     answers: list[Any] = field(default_factory=list)
     """Per item, its answer or error; None while it is not there."""
-    generations: set[Generation] = field(default_factory=set)
-    """What waits or runs for it."""
     windows: int = 0
     """Passages that the longest document was read in."""
     tokens_in: int = 0
@@ -38,10 +34,9 @@ class GenerationJob(Job):
     def begin(self, item: int, prepared: Prepared) -> "Answering":
         """Take the rows of one item: of its text, or of one more pass over its summaries."""
         self.prepared[item] = prepared
-        request: Request = prepared.context
         self.windows = max(self.windows, len(prepared.rows))
         self.tokens_in += sum(map(len, prepared.rows))
-        return Answering(self, item, prepared, request, [None] * len(prepared.rows))
+        return Answering(self, item, prepared, [None] * len(prepared.rows))
 
     def fail_item(self, item: int, error: ServingError | None = None) -> None:
         """Let one item end with an error; by default the opaque one."""
@@ -50,16 +45,10 @@ class GenerationJob(Job):
 
     def done(self, answers: list[Any]) -> Done:
         """The reply, with the times that the metrics want."""
-        reply = Job.done(self, answers)
         streamed = self.last_token - self.first_token
-        return Done(
-            id=reply.id,
-            answers=reply.answers,
+        return replace(
+            Job.done(self, answers),
             windows=self.windows,
-            truncated=reply.truncated,
-            queue_s=reply.queue_s,
-            tokenize_s=reply.tokenize_s,
-            compute_s=reply.compute_s,
             tokens_in=self.tokens_in,
             tokens_out=self.tokens_out,
             first_token_s=max(0.0, self.first_token - self.work.sent),
@@ -74,7 +63,6 @@ class Answering:
     job: GenerationJob
     item: int
     prepared: Prepared
-    request: Request
     outputs: list[Ended | None]
     text: Any = None
     """The ``TextStream`` of an answer that is told token by token."""
