@@ -101,7 +101,7 @@ class Optim(Part):
         default=1.0, gt=0, le=1, description="Each layer's rate, of that of the layer above it."
     )
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
-        default=None, description="One label per text: how much an example of a label counts."
+        default=None, description="One label per text, or tag per token: how much each counts."
     )
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0, description="0: no clipping.")

@@ -71,7 +71,7 @@ def test_class_weights_balance_the_loss_or_follow_a_table(tmp_path: Path) -> Non
         job = training_task(load_recipe(path, [f"optim.class_weights={wish}"]))
         job.learn_labels(job.read(tmp_path / "train.csv"))
         job.weigh(rows)
-        assert job.class_weights == pytest.approx(expected)  # type: ignore[attr-defined]
+        assert job.class_weights == pytest.approx(expected)
         outputs["logits"] = torch.tensor([[5.0, 0.0], [5.0, 0.0]])
         right, wrong = torch.nn.functional.cross_entropy(
             outputs["logits"], targets["labels"], reduction="none"
@@ -82,11 +82,38 @@ def test_class_weights_balance_the_loss_or_follow_a_table(tmp_path: Path) -> Non
         )
 
 
+def test_tags_of_tokens_are_weighed_and_what_is_not_labelled_counts_nowhere(tmp_path: Path) -> None:
+    from train.rows import IGNORED, LabelledRow
+    from train.tasks import training_task
+
+    from tests.train.runs import write_ner, write_recipe
+
+    path = write_recipe(tmp_path, "ner", write_ner(tmp_path))
+    rows = [LabelledRow(None, {"labels": [IGNORED, 0, 0, 0, 1]})]  # type: ignore[arg-type]
+    outputs = {}
+    targets = {"labels": torch.tensor([[IGNORED, 0, 1]])}
+    for wish, o in (('"balanced"', 4 / 2 / 3), ("{O = 0.5}", 0.5)):
+        job = training_task(load_recipe(path, [f"optim.class_weights={wish}"]))
+        job.learn_labels(job.read(tmp_path / "train.conll"))
+        outputs["logits"] = torch.eye(3, len(job.labels))[None]
+        job.weigh(rows)
+        assert job.class_weights is not None
+        assert job.class_weights[0] == pytest.approx(o)
+        of_o, of_b = torch.nn.functional.cross_entropy(
+            outputs["logits"][0, 1:], targets["labels"][0, 1:], reduction="none"
+        )
+        b = job.class_weights[1]
+        assert job.loss(outputs, targets, 0.0) == pytest.approx(
+            float(o * of_o + b * of_b) / (o + b)
+        )
+
+
 @pytest.mark.parametrize(
     ("task", "setting", "reason"),
     [
         ("classification", "{mony = 2}", r'no label "mony"; did you mean "money"\?'),
-        ("ner", '"balanced"', "one label per text"),
+        ("ner", "{B-PERSON = 2}", 'no label "B-PERSON"; did you mean'),
+        ("qa", '"balanced"', "one label per text, or one tag per token"),
     ],
 )
 def test_class_weights_that_fit_nothing_are_refused(

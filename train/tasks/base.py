@@ -5,8 +5,9 @@ taken from the handler's own answers, so that training and serving cannot disagr
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,6 +62,8 @@ class TrainTask(ABC):
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.labels: list[str] = list(recipe.model.labels or [])
+        self.class_weights: list[float] | None = None
+        """Per label, how much it counts in the loss; None: all alike. Settled by ``weigh``."""
         self.notes: dict[str, int] = {}
         """What reading the data came upon and went on from, counted: for the data card."""
 
@@ -200,8 +203,30 @@ class TrainTask(ABC):
         """
         if self.recipe.optim.class_weights is not None:
             raise CheckpointError(
-                "optim.class_weights needs a classification with one label per text."
+                "optim.class_weights needs one label per text, or one tag per token."
             )
+
+    def label_weights(self, counts: Mapping[int, int]) -> list[float] | None:
+        """``optim.class_weights`` by index of the label.
+
+        Args:
+            counts: how many targets there are of each index, for ``"balanced"``: every label then
+                has the same share of the loss.
+
+        Raises:
+            CheckpointError: the recipe weighs a label that the model does not have.
+        """
+        wish = self.recipe.optim.class_weights
+        if wish is None:
+            return None
+        if wish == "balanced":
+            total, indices = sum(counts.values()), range(len(self.labels))
+            return [total / len(counts) / max(1, counts.get(index, 0)) for index in indices]
+        for name in wish.keys() - set(self.labels):
+            near = get_close_matches(name, self.labels, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"there is {self.labels[0]}."
+            raise CheckpointError(f'optim.class_weights: no label "{name}"; {hint}')
+        return [wish.get(label, 1.0) for label in self.labels]
 
     @abstractmethod
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":

@@ -58,7 +58,6 @@ class ClassificationTraining(TrainTask):
         if self.problem_type is None and recipe.data.label_separator is not None:
             self.problem_type = MULTI
         self._name_metric()
-        self.class_weights: list[float] | None = None
 
     def read(self, path: Path) -> list[LabelledText]:
         """One example per table row."""
@@ -108,19 +107,9 @@ class ClassificationTraining(TrainTask):
 
     def weigh(self, rows: Sequence[LabelledRow]) -> None:
         """By the recipe's table, or so that every label has the same share of the loss."""
-        wish = self.recipe.optim.class_weights
-        if wish is None or self.problem_type != SINGLE:
+        if self.problem_type != SINGLE:
             return super().weigh(rows)
-        if wish == "balanced":
-            counts = Counter(row.targets["labels"] for row in rows)
-            weights = [len(rows) / len(counts) / max(1, counts[i]) for i in range(len(self.labels))]
-        else:
-            for name in wish.keys() - set(self.labels):
-                near = get_close_matches(name, self.labels, n=1)
-                hint = f'did you mean "{near[0]}"?' if near else f"there is {self.labels[0]}."
-                raise CheckpointError(f'optim.class_weights: no label "{name}"; {hint}')
-            weights = [wish.get(label, 1.0) for label in self.labels]
-        self.class_weights = weights
+        self.class_weights = self.label_weights(Counter(row.targets["labels"] for row in rows))
 
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
         """Cross entropy; binary cross entropy per label; squared error."""

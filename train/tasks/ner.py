@@ -21,7 +21,7 @@ from train.data.conll import TaggedSentence, read_conll
 from train.data.tables import blank, format_of, read_table
 from train.data.tags import find_scheme, read_entities
 from train.recipe import Recipe
-from train.rows import IGNORED
+from train.rows import IGNORED, LabelledRow
 from train.scores import span_scores
 from train.tasks.base import Example, Scores, TrainTask
 
@@ -155,13 +155,19 @@ class NerTraining(TrainTask):
             targets.append({"labels": [IGNORED] * before + inside + [IGNORED] * after})
         return targets
 
+    def weigh(self, rows: Sequence[LabelledRow]) -> None:
+        """By the recipe's table, or so that every tag has the same share of the loss."""
+        tags = Counter(tag for row in rows for tag in row.targets["labels"] if tag != IGNORED)
+        self.class_weights = self.label_weights(tags)
+
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
         """Cross entropy over labelled tokens."""
         from torch.nn import functional
 
         logits = outputs["logits"].float()
+        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
         return functional.cross_entropy(
-            logits.flatten(0, 1), targets["labels"].flatten(), label_smoothing=smoothing
+            logits.flatten(0, 1), targets["labels"].flatten(), weights, label_smoothing=smoothing
         )
 
     def text_of(self, example: Any) -> str:
