@@ -83,10 +83,9 @@ def test_class_weights_balance_the_loss_or_follow_a_table(tmp_path: Path) -> Non
 
 
 def test_tags_of_tokens_are_weighed_and_what_is_not_labelled_counts_nowhere(tmp_path: Path) -> None:
+    from tests.train.runs import write_ner, write_recipe
     from train.rows import IGNORED, LabelledRow
     from train.tasks import training_task
-
-    from tests.train.runs import write_ner, write_recipe
 
     path = write_recipe(tmp_path, "ner", write_ner(tmp_path))
     rows = [LabelledRow(None, {"labels": [IGNORED, 0, 0, 0, 1]})]  # type: ignore[arg-type]
