@@ -35,6 +35,8 @@ class ServingError(TuneserveError):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+    place: str = ""
+    """The input that failed, such as ``inputs[3]``, where a request has several."""
 
     @property
     def headers(self) -> dict[str, str]:

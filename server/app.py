@@ -23,7 +23,7 @@ from server.logs import configure_logging
 from server.metrics import Metrics
 from server.openapi import describe
 from server.routes.health import health_routes
-from server.routes.inference import Inference
+from server.routes.inference import inference_routes
 from server.routes.models import model_routes
 from server.settings import Settings
 
@@ -124,7 +124,7 @@ def build_server(
     app = server.app
     app.title, app.version = "tuneserve", "0.1.0"
     app.description = "Fine-tuned text models behind typed endpoints."
-    app.router.routes.extend(Inference(front).routes())
+    app.router.routes.extend(inference_routes(front))
     app.include_router(model_routes(front))
     app.include_router(health_routes(front))
     describe(app)

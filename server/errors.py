@@ -13,36 +13,27 @@ from contracts.errors import BackendFailure, InvalidRequest, ServingError
 _SHOWN = 3
 
 
-def error_response(error: ServingError, request_id: str, place: str = "") -> Response:
+def error_response(error: ServingError, request_id: str) -> Response:
     """The error's ``error_body`` with its status and headers.
 
     Args:
         error: what happened.
         request_id: goes into body and headers.
-        place: the input that failed, such as ``inputs[3]``, where there are several.
     """
     return Response(
-        orjson.dumps(error_body(error, request_id, place)),
+        orjson.dumps(error_body(error, request_id)),
         status_code=error.status,
         headers={**error.headers, "x-request-id": request_id},
         media_type="application/json",
     )
 
 
-def error_body(error: ServingError, request_id: str, place: str = "") -> dict[str, str]:
+def error_body(error: ServingError, request_id: str) -> dict[str, str]:
     """``{"error", "error_type", "request_id"}``; see ``error_response``."""
-    sentence = f"{place}: {error}" if place else str(error)
+    sentence = f"{error.place}: {error}" if error.place else str(error)
     if isinstance(error, BackendFailure):
         sentence = f"The model failed on this request; the log has the reason under {request_id}."
     return {"error": sentence, "error_type": error.code, "request_id": request_id}
-
-
-def first_error(answers: Sequence[Any]) -> tuple[int, ServingError] | None:
-    """The error that a batch ends with: its first one, and where it stands."""
-    for index, answer in enumerate(answers):
-        if isinstance(answer, ServingError):
-            return index, answer
-    return None
 
 
 def explain(schema: type[BaseModel], body: Any, error: ValidationError) -> InvalidRequest:

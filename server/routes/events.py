@@ -35,10 +35,11 @@ from contracts.errors import (
 )
 from contracts.generation import Generated, GenerationBody, StreamEvent
 from contracts.schemas import Body
-from server.errors import error_body, error_response, first_error
+from server.callers import CLIENT_GONE, TOO_LATE, first_of
+from server.errors import error_body
+from server.exchange import Exchange, raise_first
 from server.link import EngineLink, TokenStream
 from server.messages import Chunk, Done, ModelStatus, Work
-from server.routes.callers import CLIENT_GONE, TOO_LATE, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,31 +84,28 @@ def wants_events(request: Request, body: Body, model: ModelStatus) -> bool:
     return wanted
 
 
-async def open_stream(
-    link: EngineLink, work: Work, request: Request, model: ModelStatus
-) -> tuple[Response, Done | None]:
-    """Send work, and wait for its first token.
-
-    Returns:
-        The response, an ``EventStream`` unless the work failed or the caller left before the first
-        token; and the engine's last word where it has been said.
+async def open_stream(exchange: Exchange, items: list[Any]) -> "EventStream":
+    """Send the one item of a stream to the engine, and wait for its first token.
 
     Raises:
+        CallerGone: the caller left before the first token.
         DeadlineExceeded: there was no token in time.
         Unavailable: the engine died.
+        ServingError: the work failed before its first token; or see ``Exchange.work``.
     """
+    link, work = exchange.work(items, stream=True)
     stream = link.stream(work)
     handed_on = False
     try:
-        first = await first_of(asyncio.ensure_future(stream.take()), request, work.deadline)
-        if first is None:
-            return Response(status_code=CLIENT_GONE), None
+        first = await first_of(
+            asyncio.ensure_future(stream.take()), exchange.request, work.deadline
+        )
         if isinstance(first, Done):
-            failed = first_error(first.answers)
-            error = failed[1] if failed else BackendFailure()
-            return error_response(error, work.request_id), first
+            exchange.done = first
+            raise_first(first.answers)
+            raise BackendFailure
         handed_on = True
-        return EventStream(link, work, stream, first, model), None
+        return EventStream(exchange, link, work, stream, first)
     finally:
         if not handed_on:
             link.cancel(work.id)
@@ -116,8 +114,9 @@ async def open_stream(
 class EventStream(Response):
     """The response of one streamed request.
 
+    The engine's last word becomes the exchange's ``done``.
+
     Attributes:
-        done: the engine's last word, once it came.
         status_code: 200 on the wire; afterwards what the stream ended with, for metrics and log.
     """
 
@@ -125,11 +124,11 @@ class EventStream(Response):
 
     def __init__(
         self,
+        exchange: Exchange,
         link: EngineLink,
         work: Work,
         stream: TokenStream,
         first: list[Chunk],
-        model: ModelStatus,
     ) -> None:
         """Take over work whose first token is there; ``__call__`` ends it in any case."""
         self.status_code = 200
@@ -137,12 +136,12 @@ class EventStream(Response):
         self.init_headers(
             {
                 "x-request-id": work.request_id,
-                "x-model-version": model.id,
+                "x-model-version": work.model,
                 "cache-control": "no-cache",
                 "x-accel-buffering": "no",
             }
         )
-        self.done: Done | None = None
+        self._exchange = exchange
         self._link, self._work, self._stream, self._first = link, work, stream, first
         self._gone = False
 
@@ -191,9 +190,8 @@ class EventStream(Response):
             if ready:
                 await _send(send, b"".join(_event(_token(chunk)) for chunk in ready))
             news = await self._stream.take()
-        self.done = news
-        if failed := first_error(news.answers):
-            raise failed[1]
+        self._exchange.done = news
+        raise_first(news.answers)
         if last is None:
             raise ServingError("Internal error.")
         await _send(send, _event(_last(last, news), "done"), more=False)

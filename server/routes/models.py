@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from contracts.errors import ServingError
 from server.errors import error_response
+from server.exchange import request_id_of
 from server.front import Front
 from server.messages import ModelStatus
-from server.routes.inference import request_id_of
 
 
 def model_routes(front: Front) -> APIRouter:

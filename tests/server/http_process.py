@@ -23,7 +23,7 @@ from server.lanes import Lane
 from server.messages import ModelStatus
 from server.metrics import Metrics
 from server.routes.health import health_routes
-from server.routes.inference import Inference
+from server.routes.inference import inference_routes
 from server.settings import Settings
 
 
@@ -51,7 +51,7 @@ class HttpProcess:
                 yield
 
         app = FastAPI(lifespan=lifespan)
-        app.router.routes.extend(Inference(front).routes())
+        app.router.routes.extend(inference_routes(front))
         app.include_router(health_routes(front))
         if chosen.gzip:
             app.add_middleware(GZipMiddleware, minimum_size=1)

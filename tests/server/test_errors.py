@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from contracts.errors import BackendFailure, InputTooLong, InvalidRequest, Overloaded
 from contracts.generation import GenerationBody
 from contracts.schemas import Body, ClassificationBody, NerBody, QaBody
-from server.errors import error_response, explain, first_error
+from server.errors import error_response, explain
+from server.exchange import raise_first
 
 CLASSIFY, NER, QA, GENERATE = ClassificationBody, NerBody, QaBody, GenerationBody
 
@@ -30,10 +31,10 @@ def test_a_backend_failure_tells_the_caller_nothing_but_the_request_id():
 
 
 def test_a_batch_ends_with_its_first_error_and_names_the_input():
-    assert first_error([1, [], {}]) is None
-    index, error = first_error([1, InputTooLong(9, 8), InvalidRequest("x")]) or (0, None)
-    assert (index, type(error)) == (1, InputTooLong)
-    assert b"inputs[1]: " in error_response(InputTooLong(9, 8), "abc", "inputs[1]").body
+    raise_first([1, [], {}])
+    with pytest.raises(InputTooLong) as raised:
+        raise_first([1, InputTooLong(9, 8), InvalidRequest("x")])
+    assert b"inputs[1]: " in error_response(raised.value, "abc").body
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,15 @@ TOO_LATE = "The answer was not ready in time; send less, or allow more time."
 Answer = TypeVar("Answer")
 
 
-async def first_of(
-    future: asyncio.Future[Answer], request: Request, deadline: float
-) -> Answer | None:
-    """The answer; None when the caller went away first.
+class CallerGone(Exception):
+    """The caller closed the connection before the answer was there."""
+
+
+async def first_of(future: asyncio.Future[Answer], request: Request, deadline: float) -> Answer:
+    """The answer.
 
     Raises:
+        CallerGone: the caller went away first.
         DeadlineExceeded: neither came in time.
         Unavailable: the engine died.
     """
@@ -46,7 +49,7 @@ async def first_of(
         raise DeadlineExceeded(TOO_LATE) from None
     except asyncio.CancelledError:
         if gone.is_set():
-            return None
+            raise CallerGone from None
         raise
     finally:
         start.cancel()

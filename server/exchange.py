@@ -1,0 +1,213 @@
+"""One request from its headers to its response, the same for every family of routes.
+
+A family (Hugging Face's shapes, OpenAI's, ...) gives an ``Endpoint`` a function from an
+``Exchange`` to a response, and its own shape of errors. What stands around it is here and nowhere
+else: key, drain, admission, deadline, the way to the engine and back, metrics, log.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from contracts.errors import ServingError, Unavailable
+from server.callers import CLIENT_GONE, CallerGone, first_of
+from server.errors import error_response
+from server.front import Front
+from server.lanes import Lane
+from server.link import EngineLink
+from server.messages import Done, ModelStatus, Work
+
+logger = logging.getLogger(__name__)
+
+
+class Exchange:
+    """One request on its way to an answer.
+
+    Attributes:
+        front: what all routes share.
+        request: as it came; its body is read by ``body``.
+        request_id: the caller's, or a new one.
+        model: that is asked, once ``take`` was told.
+        done: the engine's reply with its times, once it came.
+    """
+
+    __slots__ = ("deadline", "done", "front", "model", "request", "request_id")
+
+    def __init__(self, front: Front, request: Request) -> None:
+        self.front = front
+        self.request = request
+        self.request_id = request_id_of(request)
+        self.model: ModelStatus | None = None
+        self.done: Done | None = None
+        self.deadline = 0.0
+
+    def take(self, model: ModelStatus) -> None:
+        """Take the request in for a model: before its body is read, so that a refusal is cheap.
+
+        Raises:
+            InvalidRequest: the timeout header is no number.
+            Overloaded: too many wait for the model's lane.
+        """
+        self.model = model
+        lane = Lane.of(model.generates)
+        self.deadline = self.front.admission.deadline(self.request, lane)
+        self._enter(lane)
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            RequestTooLarge: it has more bytes than one request may have.
+        """
+        return await self.front.admission.body(self.request)
+
+    def work(self, items: list[Any], *, stream: bool = False) -> tuple[EngineLink, Work]:
+        """The message to the engine and the link it goes over; not sent yet.
+
+        Raises:
+            RequestTooLarge: too many items, or characters.
+            Overloaded: others came in while the body was read.
+            Unavailable: no engine is there.
+        """
+        assert self.model is not None
+        model, front = self.model, self.front
+        lane = Lane.of(model.generates)
+        front.admission.items(items)
+        self._enter(lane)
+        sent = time.monotonic()
+        return front.engines.choose(
+            lane,
+            lambda id: Work(id, self.request_id, model.id, items, sent, self.deadline, stream),
+        )
+
+    async def ask(self, items: list[Any]) -> list[Any]:
+        """Let the engine answer.
+
+        Returns:
+            One answer or ``ServingError`` per item, in order.
+
+        Raises:
+            CallerGone: the caller closed the connection; the work is dropped.
+            DeadlineExceeded: no answer came in time.
+            Unavailable: the engine died; nothing was sent twice.
+            ServingError: see ``work``.
+        """
+        link, work = self.work(items)
+        future = link.submit(work)
+        try:
+            self.done = await first_of(future, self.request, self.deadline)
+        finally:
+            link.cancel(work.id)
+        self.front.admission.lines[link.lane].answered(self.front.engines.waiting(link.lane))
+        return self.done.answers
+
+    def respond(self, content: Any, status: int = 200) -> Response:
+        """A JSON response, with the headers that say what happened."""
+        return Response(
+            orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+            status_code=status,
+            headers={"x-request-id": self.request_id, **self.facts},
+            media_type="application/json",
+        )
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Headers: version, windows, times, truncation."""
+        if self.model is None or self.done is None:
+            return {}
+        done = self.done
+        facts = {
+            "x-model-version": self.model.id,
+            "x-windows": str(done.windows),
+            "x-queue-ms": f"{done.queue_s * 1000:.2f}",
+            "x-compute-ms": f"{done.compute_s * 1000:.2f}",
+        }
+        if done.truncated:
+            facts["x-truncated"] = "true"
+        return facts
+
+    def _enter(self, lane: Lane) -> None:
+        self.front.admission.lines[lane].enter(self.front.engines.waiting(lane))
+
+
+ErrorShape = Callable[[ServingError, str], Response]
+"""From an error and the request id to a family's response."""
+
+
+class Endpoint:
+    """A route's end as an ASGI application: starlette calls it with nothing in between."""
+
+    def __init__(
+        self,
+        front: Front,
+        handle: Callable[[Exchange], Awaitable[Response]],
+        error: ErrorShape = error_response,
+    ) -> None:
+        """Answer with ``handle``; what it raises as a ``ServingError`` is answered by ``error``."""
+        self._front, self._handle, self._error = front, handle, error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request; every way out is counted and logged.
+
+        That comes after the response: the caller does not wait for our books.
+        """
+        began = time.monotonic()
+        front = self._front
+        exchange = Exchange(front, Request(scope, receive))
+        with front.drain:
+            response = await self._respond(exchange)
+            if front.drain.begun:
+                response.headers["connection"] = "close"
+            await response(scope, receive, send)
+        seconds = time.monotonic() - began
+        front.metrics.answered(exchange.model, response.status_code, seconds, exchange.done)
+        if front.settings.access_log:
+            logger.info(
+                "request",
+                extra={
+                    "request_id": exchange.request_id,
+                    "model": exchange.model.id if exchange.model else None,
+                    "status": response.status_code,
+                    "ms": round(seconds * 1000, 2),
+                },
+            )
+
+    async def _respond(self, exchange: Exchange) -> Response:
+        front = self._front
+        try:
+            front.key.check(exchange.request)
+            if front.drain.begun:
+                raise Unavailable("The server is shutting down; send it elsewhere.")
+            return await self._handle(exchange)
+        except CallerGone:
+            return Response(status_code=CLIENT_GONE)
+        except ServingError as error:
+            return self._error(error, exchange.request_id)
+        except Exception:
+            logger.exception("a request failed", extra={"request_id": exchange.request_id})
+            return self._error(ServingError("Internal error."), exchange.request_id)
+
+
+def raise_first(answers: Sequence[Any]) -> None:
+    """Let a batch end with its first error, which then names its place; else do nothing.
+
+    Raises:
+        ServingError: of the first item that has one.
+    """
+    for index, answer in enumerate(answers):
+        if isinstance(answer, ServingError):
+            answer.place = f"inputs[{index}]" if len(answers) > 1 else ""
+            raise answer
+
+
+def request_id_of(request: Request) -> str:
+    """The caller's ``x-request-id`` when it is printable and short, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if 0 < len(given) <= 128 and given.isprintable() else secrets.token_hex(8)
