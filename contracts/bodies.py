@@ -1,16 +1,63 @@
-"""Which body a request to a model has: by its task, and by whether it generates its answer."""
+"""Which bodies a request to a model may have: by its task, its labels, and how it answers."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.embeddings import EmbeddingBody, SimilarityBody
+from contracts.fill_mask import FillMaskBody
 from contracts.generation import GenerationBody
-from contracts.schemas import BODIES, Body
+from contracts.schemas import Body, ClassificationBody, NerBody, QaBody, SummaryBody
 from contracts.tasks import Task
+from contracts.zero_shot import ZeroShotBody, entailment_index
+
+BODIES: dict[Task, type[Body]] = {
+    body.task: body
+    for body in (
+        ClassificationBody,
+        NerBody,
+        QaBody,
+        SummaryBody,
+        EmbeddingBody,
+        FillMaskBody,
+        ZeroShotBody,
+        SimilarityBody,
+    )
+}
+"""Of models that do not generate, by what is asked."""
 
 
-def body_of(task: Task, generates: bool) -> type[Body]:
-    """The schema of a model's requests.
+def bodies_of(task: Task, labels: Sequence[str] = (), *, generates: bool) -> list[type[Body]]:
+    """The schemas of a model's requests; the first is that of its own task.
 
     Args:
         task: what the model was fine-tuned for.
+        labels: by class index.
         generates: whether it writes its answer token by token. Then all tasks are asked alike; a
             summariser that does not, chooses sentences and has other parameters.
     """
-    return GenerationBody if generates else BODIES[task]
+    if generates:
+        return [GenerationBody]
+    if task is Task.TEXT_CLASSIFICATION and entailment_index(labels) is not None:
+        return [ClassificationBody, ZeroShotBody]
+    if task is Task.FEATURE_EXTRACTION:
+        return [EmbeddingBody, SimilarityBody]
+    return [BODIES[task]]
+
+
+def body_of(task: Task, generates: bool) -> type[Body]:
+    """The schema of what a model was fine-tuned for; see ``bodies_of``."""
+    return bodies_of(task, generates=generates)[0]
+
+
+def body_for(content: Any, bodies: Sequence[type[Body]]) -> type[Body]:
+    """Which of a model's schemas a request means.
+
+    Args:
+        content: the request's JSON, not validated yet.
+        bodies: see ``bodies_of``.
+    """
+    if isinstance(content, dict):
+        for body in bodies[1:]:
+            if body.fits(content):
+                return body
+    return bodies[0]

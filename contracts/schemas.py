@@ -6,7 +6,7 @@ answers together again. Answers are plain dictionaries and lists, described here
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
@@ -42,6 +42,11 @@ class Body(Strict, ABC):
         default=None, description="Legacy Hugging Face options: accepted and ignored."
     )
 
+    @classmethod
+    def fits(cls, body: dict[str, Any]) -> bool:
+        """Whether JSON that came to a model with several schemas is of this one."""
+        return True
+
     @abstractmethod
     def items(self) -> list[Any]:
         """One item per input, in order."""
@@ -49,6 +54,26 @@ class Body(Strict, ABC):
     @abstractmethod
     def shape(self, answers: Sequence[Any]) -> Any:
         """The JSON answer, from one answer per item in the same order."""
+
+    def shape_for(self, user_agent: str, answers: Sequence[Any]) -> Any:
+        """``shape``, unless this client is known to read another one."""
+        return self.shape(answers)
+
+
+def texts_of(item: Any) -> Iterator[str]:
+    """Every text of an item, whatever its task."""
+    for name in item.__slots__:
+        value = getattr(item, name)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            yield from value
+
+
+def inputs_of(item: Any) -> int:
+    """How many inputs an item counts for: one, or the texts that its first one is asked with."""
+    together = (getattr(item, name) for name in item.__slots__)
+    return max(1, sum(len(value) for value in together if isinstance(value, tuple)))
 
 
 # --- text classification
@@ -287,8 +312,3 @@ class SummaryBody(Body):
     def shape(self, answers: Sequence[Summary]) -> list[Summary]:
         """A list for one text too, as the clients expect."""
         return list(answers)
-
-
-BODIES: dict[Task, type[Body]] = {
-    body.task: body for body in (ClassificationBody, NerBody, QaBody, SummaryBody)
-}

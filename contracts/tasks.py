@@ -4,7 +4,11 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """The kind of problem a checkpoint was fine-tuned for."""
+    """The kind of problem a checkpoint was fine-tuned for, or a request asks about.
+
+    The last two are asked of checkpoints that were fine-tuned for another one: zero-shot
+    classification of a classifier that knows entailment, sentence similarity of an embedder.
+    """
 
     TEXT_CLASSIFICATION = "text-classification"
     TOKEN_CLASSIFICATION = "token-classification"
@@ -12,6 +16,10 @@ class Task(StrEnum):
     SUMMARIZATION = "summarization"
     TRANSLATION = "translation"
     TEXT2TEXT_GENERATION = "text2text-generation"
+    FEATURE_EXTRACTION = "feature-extraction"
+    FILL_MASK = "fill-mask"
+    ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
+    SENTENCE_SIMILARITY = "sentence-similarity"
 
 
 GENERATION_TASKS = (Task.SUMMARIZATION, Task.TRANSLATION, Task.TEXT2TEXT_GENERATION)

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from contracts.errors import InvalidRequest, Overloaded, RequestTooLarge
+from contracts.schemas import inputs_of, texts_of
 from server.lanes import Lane
 from server.settings import Settings
 
@@ -86,17 +87,13 @@ class Admission:
         Raises:
             RequestTooLarge: too many inputs or characters.
         """
-        if len(items) > self._settings.max_items:
+        inputs = sum(map(inputs_of, items))
+        if inputs > self._settings.max_items:
             raise RequestTooLarge(
-                f"The request has {len(items)} inputs; at most {self._settings.max_items} are taken"
+                f"The request has {inputs} inputs; at most {self._settings.max_items} are taken"
                 " at once: send several requests."
             )
-        characters = sum(
-            len(value)
-            for item in items
-            for name in item.__slots__
-            if isinstance(value := getattr(item, name), str)
-        )
+        characters = sum(len(text) for item in items for text in texts_of(item))
         if characters > self._settings.max_characters:
             raise RequestTooLarge(
                 f"The request has {characters} characters; at most"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from contracts.errors import BackendFailure, DeadlineExceeded, ServingError
+from contracts.schemas import texts_of
 from handlers.base import Prepared
 from server.hub import Connection, Hub
 from server.jobs import Job
@@ -96,6 +97,4 @@ def preprocess(handler: Any, items: list[Any]) -> list[Prepared | ServingError]:
 
 
 def _characters(item: Any) -> int:
-    return sum(
-        len(value) for name in item.__slots__ if isinstance(value := getattr(item, name), str)
-    )
+    return sum(map(len, texts_of(item)))

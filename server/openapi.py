@@ -7,8 +7,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from contracts.bodies import BODIES
+from contracts.fill_mask import Proposal
 from contracts.generation import Generated, GenerationBody, StreamEvent
-from contracts.schemas import BODIES, Answer, Body, Entity, LabelScore, Summary
+from contracts.schemas import Answer, Body, Entity, LabelScore, Summary
+from contracts.zero_shot import LabelColumns
 
 _EXAMPLES: dict[str, Any] = {
     "text-classification": {
@@ -42,6 +45,18 @@ _EXAMPLES: dict[str, Any] = {
         "parameters": {"max_new_tokens": 20, "temperature": 0.7, "seed": 1},
         "stream": True,
     },
+    "feature-extraction": {"inputs": ["How do I return it?", "Where is my parcel?"]},
+    "sentence-similarity": {
+        "inputs": {
+            "source_sentence": "How do I return it?",
+            "sentences": ["Can I send this back?", "The bridge is open."],
+        }
+    },
+    "zero-shot-classification": {
+        "inputs": "The parcel is two weeks late.",
+        "parameters": {"candidate_labels": ["delivery", "payment", "praise"]},
+    },
+    "fill-mask": {"inputs": "The parcel waits in the [MASK].", "parameters": {"top_k": 2}},
 }
 _BODIES: tuple[type[Body], ...] = (*BODIES.values(), GenerationBody)
 _ANSWERS: dict[str, Any] = {
@@ -50,6 +65,13 @@ _ANSWERS: dict[str, Any] = {
     "QuestionAnsweringAnswer": Answer | list[Answer],
     "SummarizationAnswer": list[Summary],
     "GenerationAnswer": list[Generated],
+    "FeatureExtractionAnswer": list[list[float]] | list[str],
+    "SentenceSimilarityAnswer": list[float] | list[list[float]],
+    "ZeroShotClassificationAnswer": list[LabelScore]
+    | list[list[LabelScore]]
+    | LabelColumns
+    | list[LabelColumns],
+    "FillMaskAnswer": list[Proposal] | list[list[Proposal]] | list[list[list[Proposal]]],
     "StreamEvent": StreamEvent,
 }
 _ERROR = {

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from contracts.bodies import BODIES
 from contracts.errors import CheckpointError
-from contracts.schemas import BODIES, ClassificationBody
+from contracts.schemas import ClassificationBody
 from handlers.load import load_pipeline
 from model_store.backends.base import BackendChoice
 from model_store.manifest import Artifact
