@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
+
 from contracts.errors import CheckpointError, TuneserveError
 from server.admission import Admission
 from server.auth import ApiKey
@@ -16,15 +18,18 @@ from server.catalog import Found, find_models
 from server.client import EnginePool
 from server.drain import Drain
 from server.engine_process import ENGINES, RunEngine
+from server.errors import unrouted
 from server.front import Front
 from server.lanes import Lane
 from server.litserve_adapter import EngineApi, TuneServer
 from server.logs import configure_logging
 from server.metrics import Metrics
 from server.openapi import describe
-from server.routes.health import health_routes
+from server.routes.health import health_routes, health_section
 from server.routes.inference import inference_routes
-from server.routes.models import model_routes
+from server.routes.inference_section import inference_section
+from server.routes.models import model_routes, model_section
+from server.routes.pages import page_routes
 from server.settings import Settings
 
 
@@ -124,10 +129,15 @@ def build_server(
     app = server.app
     app.title, app.version = "tuneserve", "0.1.0"
     app.description = "Fine-tuned text models behind typed endpoints."
-    app.router.routes.extend(inference_routes(front))
-    app.include_router(model_routes(front))
-    app.include_router(health_routes(front))
-    describe(app)
+    app.router.routes[:] = [
+        *inference_routes(front),
+        *model_routes(front),
+        *health_routes(front),
+        *page_routes(app),
+    ]
+    app.add_exception_handler(HTTPException, unrouted)
+    sections = [inference_section(), model_section(), health_section()]
+    describe(app, sections, keys=settings.api_key is not None)
     return server
 
 

@@ -1,11 +1,14 @@
 """Errors on the wire: one JSON shape, and sentences out of pydantic's findings."""
 
 import difflib
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.errors import BackendFailure, InvalidRequest, ServingError
@@ -34,6 +37,30 @@ def error_body(error: ServingError, request_id: str) -> dict[str, str]:
     if isinstance(error, BackendFailure):
         sentence = f"The model failed on this request; the log has the reason under {request_id}."
     return {"error": sentence, "error_type": error.code, "request_id": request_id}
+
+
+async def unrouted(request: Request, error: Exception) -> Response:
+    """The answer where no route is: starlette's 404 and 405, in the shape of all errors."""
+    assert isinstance(error, HTTPException)
+    request_id = request_id_of(request)
+    path = request.url.path
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        sentence, code = f"{path} takes {allowed}, not {request.method}.", "method_not_allowed"
+    else:
+        sentence, code = f"There is no path {path}; /docs has those that are.", "unknown_path"
+    return Response(
+        orjson.dumps({"error": sentence, "error_type": code, "request_id": request_id}),
+        status_code=error.status_code,
+        headers={**(error.headers or {}), "x-request-id": request_id},
+        media_type="application/json",
+    )
+
+
+def request_id_of(request: Request) -> str:
+    """The caller's ``x-request-id`` when it is printable and short, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if 0 < len(given) <= 128 and given.isprintable() else secrets.token_hex(8)
 
 
 def explain(schema: type[BaseModel], body: Any, error: ValidationError) -> InvalidRequest:

@@ -6,7 +6,6 @@ else: key, drain, admission, deadline, the way to the engine and back, metrics, 
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from contracts.errors import ServingError, Unavailable
 from server.callers import CLIENT_GONE, CallerGone, first_of
-from server.errors import error_response
+from server.errors import error_response, request_id_of
 from server.front import Front
 from server.lanes import Lane
 from server.link import EngineLink
@@ -205,9 +204,3 @@ def raise_first(answers: Sequence[Any]) -> None:
         if isinstance(answer, ServingError):
             answer.place = f"inputs[{index}]" if len(answers) > 1 else ""
             raise answer
-
-
-def request_id_of(request: Request) -> str:
-    """The caller's ``x-request-id`` when it is printable and short, else a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if 0 < len(given) <= 128 and given.isprintable() else secrets.token_hex(8)

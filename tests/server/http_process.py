@@ -52,7 +52,7 @@ class HttpProcess:
 
         app = FastAPI(lifespan=lifespan)
         app.router.routes.extend(inference_routes(front))
-        app.include_router(health_routes(front))
+        app.router.routes.extend(health_routes(front))
         if chosen.gzip:
             app.add_middleware(GZipMiddleware, minimum_size=1)
         config = uvicorn.Config(
