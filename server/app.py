@@ -29,6 +29,8 @@ from server.routes.health import health_routes, health_section
 from server.routes.inference import inference_routes
 from server.routes.inference_section import inference_section
 from server.routes.models import model_routes, model_section
+from server.routes.open_inference import open_inference_routes
+from server.routes.open_inference_section import open_inference_section
 from server.routes.pages import page_routes
 from server.settings import Settings
 
@@ -131,12 +133,18 @@ def build_server(
     app.description = "Fine-tuned text models behind typed endpoints."
     app.router.routes[:] = [
         *inference_routes(front),
+        *open_inference_routes(front),
         *model_routes(front),
         *health_routes(front),
         *page_routes(app),
     ]
     app.add_exception_handler(HTTPException, unrouted)
-    sections = [inference_section(), model_section(), health_section()]
+    sections = [
+        inference_section(),
+        open_inference_section(),
+        model_section(),
+        health_section(),
+    ]
     describe(app, sections, keys=settings.api_key is not None)
     return server
 

@@ -59,6 +59,10 @@ class Exchange:
         self.deadline = self.front.admission.deadline(self.request, lane)
         self._enter(lane)
 
+    def within(self, seconds: float) -> None:
+        """Let the answer be there in so many seconds at most, as the body of a request asks."""
+        self.deadline = min(self.deadline, time.monotonic() + seconds)
+
     async def body(self) -> bytes:
         """The whole body.
 
@@ -148,9 +152,20 @@ class Endpoint:
         front: Front,
         handle: Callable[[Exchange], Awaitable[Response]],
         error: ErrorShape = error_response,
+        *,
+        asks: bool = True,
     ) -> None:
-        """Answer with ``handle``; what it raises as a ``ServingError`` is answered by ``error``."""
-        self._front, self._handle, self._error = front, handle, error
+        """Answer with ``handle``.
+
+        Args:
+            front: what all routes share.
+            handle: makes the response; what it raises as a ``ServingError`` is answered by
+                ``error``.
+            error: the family's shape.
+            asks: whether a model is asked. Else it is a look at what is served, which is neither
+                counted nor logged, and is answered during a drain as well.
+        """
+        self._front, self._handle, self._error, self._asks = front, handle, error, asks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one request; every way out is counted and logged.
@@ -165,6 +180,8 @@ class Endpoint:
             if front.drain.begun:
                 response.headers["connection"] = "close"
             await response(scope, receive, send)
+        if not self._asks:
+            return
         seconds = time.monotonic() - began
         front.metrics.answered(exchange.model, response.status_code, seconds, exchange.done)
         if front.settings.access_log:
@@ -182,7 +199,7 @@ class Endpoint:
         front = self._front
         try:
             front.key.check(exchange.request)
-            if front.drain.begun:
+            if front.drain.begun and self._asks:
                 raise Unavailable("The server is shutting down; send it elsewhere.")
             return await self._handle(exchange)
         except CallerGone:

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from server.messages import BatchRan, Done, ModelStatus
+from server.statistics import Statistics
 
 if TYPE_CHECKING:
     from server.client import EnginePool
@@ -27,6 +28,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.statistics = Statistics()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
@@ -64,6 +66,7 @@ class Metrics:
 
     def batch_ran(self, ran: BatchRan) -> None:
         """Count one batch."""
+        self.statistics.batch_ran(ran)
         self.batch_rows.labels(ran.model).observe(ran.rows)
         self.batch_seconds.labels(ran.model).observe(ran.compute_s)
         self.real_tokens.labels(ran.model).inc(ran.real_tokens)
@@ -85,6 +88,7 @@ class Metrics:
             return
         self.requests.labels(model.name, str(model.version), model.task, str(status)).inc()
         self.total.labels(model.id).observe(total_s)
+        self.statistics.answered(model.id, status, total_s, done)
         if done is not None:
             self.queue.labels(model.id).observe(done.queue_s)
             self.tokenize.labels(model.id).observe(done.tokenize_s)

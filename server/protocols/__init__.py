@@ -1,0 +1,1 @@
+"""Other people's wire formats as pure functions: bytes and tensors in, items and answers out."""
