@@ -16,6 +16,7 @@ from contracts.errors import TuneserveError
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("cli.serve", "serve", "Serve models over HTTP."),
     "models": ("cli.models", "app", "Add, list, show, alias and remove models of the store."),
+    "keys": ("cli.keys", "app", "Make and list API keys."),
     "convert": ("cli.convert", "convert", "Turn a pickled checkpoint into safetensors."),
     "predict": ("cli.predict", "predict", "Answer one text with the server's own pipeline."),
     "export": ("cli.export", "export", "Export a model to ONNX, in fp32 or int8."),

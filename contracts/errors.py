@@ -10,7 +10,9 @@
         ├── RequestTooLarge      413   more bytes, items or characters than the server accepts
         ├── UnknownModel         404   no such model, version or alias
         ├── Unauthorized         401   no key, or a wrong one
+        ├── Forbidden            403   the key is for other models
         ├── Overloaded           429   too much is waiting; carries Retry-After
+        ├── QuotaExceeded        429   more than the key may ask for; carries Retry-After
         ├── Unavailable          503   loading, draining or restarting; carries Retry-After
         ├── DeadlineExceeded     504   the caller's time is over
         └── BackendFailure       500   ours; opaque to the caller, in the log in full
@@ -89,6 +91,12 @@ class Unauthorized(ServingError):
         return {"WWW-Authenticate": "Bearer"}
 
 
+class Forbidden(ServingError):
+    """A right key, but not for this model."""
+
+    status, code = 403, "forbidden"
+
+
 class _RetryLater(ServingError):
     """A refusal of the moment: the same request may succeed later."""
 
@@ -109,6 +117,12 @@ class Overloaded(_RetryLater):
     """Too much work is waiting."""
 
     status, code = 429, "overloaded"
+
+
+class QuotaExceeded(_RetryLater):
+    """The key's own quota is used up, whatever else is waiting."""
+
+    status, code = 429, "quota_exceeded"
 
 
 class Unavailable(_RetryLater):

@@ -5,15 +5,17 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from contracts.errors import CheckpointError, TuneserveError
 from server.admission import Admission
-from server.auth import ApiKey
+from server.auth import KeyRing
 from server.catalog import Found, find_models
 from server.client import EnginePool
 from server.drain import Drain
@@ -33,6 +35,18 @@ from server.routes.open_inference import open_inference_routes
 from server.routes.open_inference_section import open_inference_section
 from server.routes.pages import page_routes
 from server.settings import Settings
+
+TOLD_HEADERS = (
+    "retry-after",
+    "x-compute-ms",
+    "x-failed-items",
+    "x-model-version",
+    "x-queue-ms",
+    "x-request-id",
+    "x-truncated",
+    "x-windows",
+)
+"""Headers of answers that a page of another origin may read."""
 
 
 def serve(settings: Settings) -> int:
@@ -68,6 +82,7 @@ def run(settings: Settings, found: Found, engines: Mapping[Lane, RunEngine]) -> 
         The exit code: 0 after a clean drain.
     """
     check_port(settings.host, settings.port)
+    check_certificate(settings.tls_cert, settings.tls_key)
     folder = Path(tempfile.mkdtemp(prefix="tuneserve-"))
     try:
         server = build_server(settings, found, folder, engines)
@@ -81,6 +96,10 @@ def run(settings: Settings, found: Found, engines: Mapping[Lane, RunEngine]) -> 
             generate_client_file=False,
             loop="uvloop",
             http="httptools",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
         )
         return server.exit_code
     finally:
@@ -92,6 +111,7 @@ def build_server(
 ) -> TuneServer:
     """Wire routes, engine links and engines together; nothing is started yet."""
     drain = Drain(settings.drain_timeout_s)
+    keys = KeyRing(settings.api_key, settings.keys_file)
     metrics = Metrics()
     accelerator = "cuda" if settings.device != "cpu" and gpu_count() else "cpu"
     devices = gpu_count() if accelerator == "cuda" else 1
@@ -123,7 +143,7 @@ def build_server(
         engines=pool,
         metrics=metrics,
         admission=Admission(settings),
-        key=ApiKey(settings.api_key),
+        keys=keys,
         drain=drain,
         server_pid=os.getpid(),
     )
@@ -139,13 +159,21 @@ def build_server(
         *page_routes(app),
     ]
     app.add_exception_handler(HTTPException, unrouted)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=TOLD_HEADERS,
+        )
     sections = [
         inference_section(),
         open_inference_section(),
         model_section(),
         health_section(),
     ]
-    describe(app, sections, keys=settings.api_key is not None)
+    describe(app, sections, keys=keys.asks)
     return server
 
 
@@ -165,6 +193,22 @@ def check_port(host: str, port: int) -> None:
                 f"Port {port} on {host} cannot be used ({error.strerror}): stop what listens there,"
                 " or choose another with --port."
             ) from None
+
+
+def check_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Fail early, before any model loads.
+
+    Raises:
+        TuneserveError: the files are no certificate and its key.
+    """
+    if certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise TuneserveError(
+            f"{certificate} and {key} are no certificate and its key in PEM: {error}."
+        ) from None
 
 
 def gpu_count() -> int:

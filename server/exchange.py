@@ -33,28 +33,73 @@ class Exchange:
         front: what all routes share.
         request: as it came; its body is read by ``body``.
         request_id: the caller's, or a new one.
+        caller: who sent it, once the key is known.
         model: that is asked, once ``take`` was told.
         done: the engine's reply with its times, once it came.
     """
 
-    __slots__ = ("deadline", "done", "front", "model", "request", "request_id")
+    __slots__ = (
+        "_entered",
+        "caller",
+        "deadline",
+        "done",
+        "front",
+        "model",
+        "request",
+        "request_id",
+    )
 
     def __init__(self, front: Front, request: Request) -> None:
         self.front = front
         self.request = request
         self.request_id = request_id_of(request)
+        self.caller = front.keys.anyone
+        self._entered = False
         self.model: ModelStatus | None = None
         self.done: Done | None = None
         self.deadline = 0.0
+
+    def enter(self) -> None:
+        """Learn who asks, and count the request among theirs until ``leave``.
+
+        Raises:
+            Unauthorized: no key, or a wrong one.
+            QuotaExceeded: the key's quota is used up.
+        """
+        self.caller = self.front.keys.identify(self.request)
+        self.caller.enter()
+        self._entered = True
+
+    def leave(self) -> None:
+        """The response is sent."""
+        if self._entered:
+            self.caller.leave()
+
+    def named(self, reference: str) -> ModelStatus:
+        """The model of a name in the URL or the body.
+
+        Raises:
+            UnknownModel: see ``Front.model``.
+            Forbidden: the caller's key is for other models.
+        """
+        model = self.front.model(reference)
+        self.caller.check_model(model.name)
+        return model
+
+    def models(self) -> list[ModelStatus]:
+        """All models that the caller may know of, in any state."""
+        return [model for model in self.front.models if self.caller.may_use(model.name)]
 
     def take(self, model: ModelStatus) -> None:
         """Take the request in for a model: before its body is read, so that a refusal is cheap.
 
         Raises:
+            Forbidden: the caller's key is for other models.
             InvalidRequest: the timeout header is no number.
             Overloaded: too many wait for the model's lane.
         """
         self.model = model
+        self.caller.check_model(model.name)
         lane = Lane.of(model.generates)
         self.deadline = self.front.admission.deadline(self.request, lane)
         self._enter(lane)
@@ -176,19 +221,27 @@ class Endpoint:
         front = self._front
         exchange = Exchange(front, Request(scope, receive))
         with front.drain:
-            response = await self._respond(exchange)
-            if front.drain.begun:
-                response.headers["connection"] = "close"
-            await response(scope, receive, send)
+            try:
+                response = await self._respond(exchange)
+                if front.drain.begun:
+                    response.headers["connection"] = "close"
+                await response(scope, receive, send)
+            finally:
+                exchange.leave()
         if not self._asks:
             return
         seconds = time.monotonic() - began
         front.metrics.answered(exchange.model, response.status_code, seconds, exchange.done)
+        key = exchange.caller.name
+        if key is not None:
+            front.metrics.asked(key, response.status_code)
         if front.settings.access_log:
             logger.info(
                 "request",
                 extra={
                     "request_id": exchange.request_id,
+                    "client": exchange.request.client.host if exchange.request.client else None,
+                    "key": key,
                     "model": exchange.model.id if exchange.model else None,
                     "status": response.status_code,
                     "ms": round(seconds * 1000, 2),
@@ -198,7 +251,7 @@ class Endpoint:
     async def _respond(self, exchange: Exchange) -> Response:
         front = self._front
         try:
-            front.key.check(exchange.request)
+            exchange.enter()
             if front.drain.begun and self._asks:
                 raise Unavailable("The server is shutting down; send it elsewhere.")
             return await self._handle(exchange)

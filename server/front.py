@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contracts.errors import Unavailable
 from server.admission import Admission
-from server.auth import ApiKey
+from server.auth import KeyRing
 from server.client import EnginePool
 from server.directory import find_model
 from server.drain import Drain
@@ -22,7 +22,7 @@ class Front:
     engines: EnginePool
     metrics: Metrics
     admission: Admission
-    key: ApiKey
+    keys: KeyRing
     drain: Drain
     server_pid: int
 

@@ -43,6 +43,7 @@ class Metrics:
         self.requests = counter(
             "requests", "Requests answered.", ["model", "version", "task", "status"]
         )
+        self.key_requests = counter("key_requests", "Requests by API key.", ["key", "status"])
         self.queue = histogram("queue_seconds", "Wait before the first row ran.", _SECONDS)
         self.tokenize = histogram("tokenize_seconds", "Share of the tokenise call.", _SECONDS)
         self.compute = histogram("compute_seconds", "Batches that held the request.", _SECONDS)
@@ -95,6 +96,10 @@ class Metrics:
             self.compute.labels(model.id).observe(done.compute_s)
             if done.tokens_in:
                 self._generated(model.id, done)
+
+    def asked(self, key: str, status: int) -> None:
+        """Count one answer for a key, by its name."""
+        self.key_requests.labels(key, str(status)).inc()
 
     def _generated(self, model: str, done: Done) -> None:
         self.source_tokens.labels(model).inc(done.tokens_in)

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_store.backends.base import BackendChoice, BackendName, DeviceName, PrecisionName
@@ -52,6 +52,21 @@ class Settings(BaseSettings):
     api_key: str | None = Field(
         default=None, description="Ask for this key as Bearer token or X-API-Key.", repr=False
     )
+    keys_file: Path | None = Field(
+        default=None,
+        description="Ask for a key of this file, made by `tuneserve keys new`; reread on change.",
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Origins whose pages may ask, or *; default: none."
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default=[],
+        description="Addresses or networks whose X-Forwarded-For and -Proto are believed, or *.",
+    )
+    tls_cert: Path | None = Field(
+        default=None, description="Certificate and its chain in PEM; then the port speaks HTTPS."
+    )
+    tls_key: Path | None = Field(default=None, description="The certificate's key in PEM.")
 
     timeout_s: float = Field(
         default=30.0, gt=0, description="Deadline of a request that brings no X-Request-Timeout-Ms."
@@ -103,6 +118,14 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
 
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split_all_commas(cls, value: object) -> object:
+        given = [value] if isinstance(value, str) else value
+        if not isinstance(given, list):
+            return given
+        return [part.strip() for one in given for part in str(one).split(",") if part.strip()]
+
     @field_validator("model")
     @classmethod
     def _name_and_reference(cls, value: list[str]) -> list[str]:
@@ -111,6 +134,12 @@ class Settings(BaseSettings):
             if not (name and equals and reference):
                 raise ValueError(f"{one!r} is not NAME=FOLDER_OR_HUB_ID")
         return value
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> "Settings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both")
+        return self
 
     def backend_choice(self, device: DeviceName) -> BackendChoice:
         """What the engine on that kind of device loads models with."""

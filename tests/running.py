@@ -31,16 +31,19 @@ class RunningServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ready(self) -> tuple[int, dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/readyz", timeout=10)
+    def ready(self, client: httpx.Client | None = None) -> tuple[int, dict[str, Any]]:
+        """What /readyz says; with a client of its own where the server speaks HTTPS."""
+        answer = client.get("/readyz") if client else httpx.get(f"{self.url}/readyz", timeout=10)
         return answer.status_code, answer.json()
 
-    def wait_ready(self, within_s: float = READY_WITHIN_S) -> dict[str, Any]:
+    def wait_ready(
+        self, within_s: float = READY_WITHIN_S, client: httpx.Client | None = None
+    ) -> dict[str, Any]:
         """Wait for /readyz to say 200, or fail with the log."""
         ends = time.monotonic() + within_s
         while time.monotonic() < ends and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                status, report = self.ready()
+                status, report = self.ready(client)
                 if status == 200:
                     return report
             time.sleep(0.05)

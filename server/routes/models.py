@@ -1,15 +1,12 @@
 """GET /models/{name}/health and /info, GET /v1/models: what is served."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NotRequired
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
-from contracts.errors import ServingError
-from server.errors import error_response, request_id_of
+from server.exchange import Endpoint, Exchange
 from server.front import Front
 from server.messages import ModelStatus
 from server.openapi import (
@@ -68,26 +65,30 @@ class Health(TypedDict):
 def model_routes(front: Front) -> list[Route]:
     """The paths of this family."""
 
-    async def health(request: Request) -> Response:
-        front.model(request.path_params["name"])
-        return JSONResponse({"status": "ok"})
+    async def health(exchange: Exchange) -> Response:
+        exchange.named(exchange.request.path_params["name"])
+        return exchange.respond({"status": "ok"})
 
-    async def info(request: Request) -> Response:
-        return JSONResponse(described(front.model(request.path_params["name"])))
+    async def info(exchange: Exchange) -> Response:
+        return exchange.respond(described(exchange.named(exchange.request.path_params["name"])))
 
-    async def listing(_: Request) -> Response:
+    async def listing(exchange: Exchange) -> Response:
         data = [
             {"id": model.name, "object": "model", "created": 0, "owned_by": "tuneserve"}
             | described(model)
-            for model in front.models
+            for model in exchange.models()
             if model.state == "ready"
         ]
-        return JSONResponse({"object": "list", "data": data})
+        return exchange.respond({"object": "list", "data": data})
 
+    ends = {
+        "/models/{name}/health": health,
+        "/models/{name}/info": info,
+        "/v1/models": listing,
+    }
     return [
-        Route("/models/{name}/health", guarded(front, health)),
-        Route("/models/{name}/info", guarded(front, info)),
-        Route("/v1/models", guarded(front, listing)),
+        Route(path, Endpoint(front, handle, asks=False), methods=["GET"])
+        for path, handle in ends.items()
     ]
 
 
@@ -109,24 +110,6 @@ def model_section() -> Section:
         },
         schemas=schemas_of({"Health": Health, "ModelInfo": ModelInfo, "ModelList": ModelList}),
     )
-
-
-def guarded(
-    front: Front, handle: Callable[[Request], Awaitable[Response]]
-) -> Callable[[Request], Awaitable[Response]]:
-    """A path that asks for the key but not for an engine."""
-
-    async def answer(request: Request) -> Response:
-        request_id = request_id_of(request)
-        try:
-            front.key.check(request)
-            response = await handle(request)
-        except ServingError as error:
-            return error_response(error, request_id)
-        response.headers["x-request-id"] = request_id
-        return response
-
-    return answer
 
 
 def described(model: ModelStatus) -> dict[str, Any]:

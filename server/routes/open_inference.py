@@ -116,7 +116,7 @@ async def model_statistics(exchange: Exchange) -> Response:
 async def all_statistics(exchange: Exchange) -> Response:
     """The counters of every model."""
     front = exchange.front
-    models = [model for model in front.models if model.state == "ready"]
+    models = [model for model in exchange.models() if model.state == "ready"]
     return exchange.respond(statistics(models, front.metrics.statistics))
 
 
@@ -127,7 +127,7 @@ async def repository_index(exchange: Exchange) -> Response:
         only_ready = body.get("ready", False) is True
     except (orjson.JSONDecodeError, AttributeError):
         raise InvalidRequest('The body is not JSON; send {} or {"ready": true}.') from None
-    return exchange.respond(index(exchange.front.models, only_ready=only_ready))
+    return exchange.respond(index(exchange.models(), only_ready=only_ready))
 
 
 def _model(exchange: Exchange) -> ModelStatus:
@@ -138,7 +138,7 @@ def _model(exchange: Exchange) -> ModelStatus:
         if "@" in name:
             raise UnknownModel(f"{name} names a version already: leave /versions/{version} out.")
         name = f"{name}@{version}"
-    return exchange.front.model(name)
+    return exchange.named(name)
 
 
 def _versions(front: Front, model: ModelStatus) -> list[ModelStatus]:

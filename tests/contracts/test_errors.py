@@ -14,6 +14,8 @@ SAMPLES: list[TuneserveError] = [
     errors.RequestTooLarge("300 inputs; at most 256."),
     errors.UnknownModel("There is no model 'x'."),
     errors.Unauthorized("The API key is wrong."),
+    errors.Forbidden("The key shop is not for the model qa."),
+    errors.QuotaExceeded("The key shop may send 5 requests a second.", 2),
     errors.Overloaded("512 requests wait already.", 3),
     errors.Unavailable("The engine is starting."),
     errors.DeadlineExceeded("Too late."),
@@ -48,6 +50,6 @@ def test_the_tree_in_the_docstring_is_the_tree():
             assert str(sample.status) in drawn
 
 
-@pytest.mark.parametrize("kind", [errors.Overloaded, errors.Unavailable])
+@pytest.mark.parametrize("kind", [errors.Overloaded, errors.QuotaExceeded, errors.Unavailable])
 def test_a_refusal_of_the_moment_says_when_to_come_back(kind: type[ServingError]):
     assert kind("Later.", 7).headers == {"Retry-After": "7"}

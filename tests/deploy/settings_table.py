@@ -23,7 +23,7 @@ def table() -> str:
     for name, field in Settings.model_fields.items():
         cells = (
             f"`SERVE_{name.upper()}`",
-            _values(field.annotation, field.metadata),
+            "folder" if name == "store" else _values(field.annotation, field.metadata),
             _default(field.default),
             str(field.description),
         )
@@ -47,7 +47,7 @@ def _values(annotation: Any, bounds: list[Any]) -> str:
     if get_origin(annotation) is list:
         return "list, with commas"
     limits = {type(one): one for one in bounds if isinstance(one, Ge | Gt | Le)}
-    words = {int: "whole number", float: "number", str: "text", Path: "folder"}[annotation]
+    words = {int: "whole number", float: "number", str: "text", Path: "file"}[annotation]
     if Le in limits:
         return f"{limits[Ge].ge} to {limits[Le].le}"
     if Ge in limits:

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from server.admission import Admission
-from server.auth import ApiKey
+from server.auth import KeyRing
 from server.client import EnginePool
 from server.drain import Drain
 from server.front import Front
@@ -41,9 +41,7 @@ class HttpProcess:
         self.drain = Drain(1)
         self.metrics.watch(self.pool, lambda: self.drain.in_flight)
         chosen = Settings(**settings)
-        front = Front(
-            chosen, self.pool, self.metrics, Admission(chosen), ApiKey(None), self.drain, 0
-        )
+        front = Front(chosen, self.pool, self.metrics, Admission(chosen), KeyRing(), self.drain, 0)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> Any:
