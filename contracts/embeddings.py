@@ -58,6 +58,8 @@ class EmbeddingItem:
 
     text: str
     parameters: EmbeddingParameters
+    token_ids: list[int] | None = None
+    """The text as ids of the model's own tokens, without special ones; then ``text`` is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,11 @@ from server.routes.inference_section import inference_section
 from server.routes.models import model_routes, model_section
 from server.routes.open_inference import open_inference_routes
 from server.routes.open_inference_section import open_inference_section
+from server.routes.openai import openai_routes
+from server.routes.openai_section import openai_section
 from server.routes.pages import page_routes
+from server.routes.text_embeddings import text_embeddings_routes
+from server.routes.text_embeddings_section import text_embeddings_section
 from server.settings import Settings
 
 TOLD_HEADERS = (
@@ -153,6 +157,8 @@ def build_server(
     app.description = "Fine-tuned text models behind typed endpoints."
     app.router.routes[:] = [
         *inference_routes(front),
+        *openai_routes(front),
+        *text_embeddings_routes(front),
         *open_inference_routes(front),
         *model_routes(front),
         *health_routes(front),
@@ -169,6 +175,8 @@ def build_server(
         )
     sections = [
         inference_section(),
+        openai_section(),
+        text_embeddings_section(),
         open_inference_section(),
         model_section(),
         health_section(),

@@ -187,6 +187,7 @@ def _loading(version: ModelVersion) -> ModelStatus:
         max_tokens=version.manifest.max_tokens,
         labels=tuple(version.manifest.labels),
         generates=version.manifest.generates,
+        created=int(version.manifest.created.timestamp()),
     )
 
 

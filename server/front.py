@@ -1,13 +1,13 @@
 """What every route shares: one object per HTTP process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import Unavailable
 from server.admission import Admission
 from server.auth import KeyRing
 from server.client import EnginePool
-from server.directory import find_model
+from server.directory import find_default, find_model
 from server.drain import Drain
 from server.messages import ModelStatus
 from server.metrics import Metrics
@@ -37,18 +37,10 @@ class Front:
             raise Unavailable("The engine is starting; try again in a moment.", 2)
         return find_model(reference, self.models)
 
-    def default_model(self) -> ModelStatus:
-        """The model behind ``/`` and ``/invocations``.
-
-        Raises:
-            UnknownModel: there are several and none was made the default.
-        """
-        from contracts.errors import UnknownModel
-
-        names = sorted({model.name for model in self.models})
-        if self.settings.default_model is None and len(names) > 1:
-            raise UnknownModel(
-                f"Several models are served ({', '.join(names)}): post to /models/NAME,"
-                " or start the server with --default-model NAME."
-            )
-        return self.model(self.settings.default_model or (names[0] if names else ""))
+    def default_model(
+        self, fits: Callable[[ModelStatus], bool] = lambda _: True, needs: str = ""
+    ) -> ModelStatus:
+        """The model of the paths that name none; see ``find_default``."""
+        if not self.models:
+            raise Unavailable("The engine is starting; try again in a moment.", 2)
+        return find_default(self.models, self.settings.default_model, fits, needs)

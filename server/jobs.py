@@ -54,6 +54,7 @@ class Job:
             queue_s=max(0.0, started - self.work.sent - self.tokenize_s),
             tokenize_s=self.tokenize_s,
             compute_s=self.compute_s,
+            tokens_in=sum(len(row) for one in prepared for row in one.rows),
         )
 
 

@@ -58,9 +58,9 @@ class Done:
     tokenize_s: float
     compute_s: float
     tokens_in: int = 0
-    """Of all items, as the encoder read them; 0 of models that do not generate, as all below."""
+    """Of all items, as the encoder read them."""
     tokens_out: int = 0
-    """Generated, special ones included."""
+    """Generated, special ones included; 0 of models that do not generate, as all below."""
     first_token_s: float = 0.0
     """From ``Work.sent`` to the first token."""
     per_token_s: float = 0.0
@@ -129,6 +129,8 @@ class ModelStatus:
     bytes: int = 0
     generates: bool = False
     """Whether it writes its answer token by token, and so can stream it."""
+    created: int = 0
+    """When the version was made, in seconds since 1970."""
 
     @property
     def id(self) -> str:

@@ -94,7 +94,7 @@ class Metrics:
             self.queue.labels(model.id).observe(done.queue_s)
             self.tokenize.labels(model.id).observe(done.tokenize_s)
             self.compute.labels(model.id).observe(done.compute_s)
-            if done.tokens_in:
+            if model.generates:
                 self._generated(model.id, done)
 
     def asked(self, key: str, status: int) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from contracts.errors import InvalidRequest
 from contracts.schemas import Strict
-from server.errors import explain
+from server.parsing import parse_body
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -94,7 +94,7 @@ def decode(body: bytes, header_length: str | None) -> Inference:
         InvalidRequest: a sentence that names the input or the field.
     """
     header, binary = _split(body, header_length)
-    request = _parse(header)
+    request = parse_body(InferRequest, header)
     inputs: dict[str, list[str]] = {}
     for tensor in request.inputs:
         if tensor.name in inputs:
@@ -169,17 +169,6 @@ def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
             f"{HEADER_LENGTH} is {header_length!r} and the body has {len(body)} bytes."
         )
     return body[:length], body[length:]
-
-
-def _parse(header: bytes) -> InferRequest:
-    try:
-        return InferRequest.model_validate_json(header)
-    except ValidationError as error:
-        try:
-            loaded = orjson.loads(header)
-        except orjson.JSONDecodeError as broken:
-            raise InvalidRequest(f"The body is not JSON: {broken}.") from None
-        raise explain(InferRequest, loaded, error) from None
 
 
 def _values(tensor: InputTensor, binary: bytes) -> tuple[list[str], bytes]:

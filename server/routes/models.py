@@ -1,4 +1,4 @@
-"""GET /models/{name}/health and /info, GET /v1/models: what is served."""
+"""GET /models/{name}/health and /info: what is served."""
 
 from typing import Any, Literal, NotRequired
 
@@ -40,22 +40,6 @@ class ModelInfo(TypedDict):
     reason: NotRequired[str]
 
 
-class ListedModel(ModelInfo):
-    """One model as OpenAI's clients read it, and more."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-
-
-class ModelList(TypedDict):
-    """OpenAI's shape of a list."""
-
-    object: Literal["list"]
-    data: list[ListedModel]
-
-
 class Health(TypedDict):
     """A word."""
 
@@ -72,20 +56,7 @@ def model_routes(front: Front) -> list[Route]:
     async def info(exchange: Exchange) -> Response:
         return exchange.respond(described(exchange.named(exchange.request.path_params["name"])))
 
-    async def listing(exchange: Exchange) -> Response:
-        data = [
-            {"id": model.name, "object": "model", "created": 0, "owned_by": "tuneserve"}
-            | described(model)
-            for model in exchange.models()
-            if model.state == "ready"
-        ]
-        return exchange.respond({"object": "list", "data": data})
-
-    ends = {
-        "/models/{name}/health": health,
-        "/models/{name}/info": info,
-        "/v1/models": listing,
-    }
+    ends = {"/models/{name}/health": health, "/models/{name}/info": info}
     return [
         Route(path, Endpoint(front, handle, asks=False), methods=["GET"])
         for path, handle in ends.items()
@@ -95,20 +66,18 @@ def model_routes(front: Front) -> list[Route]:
 def model_section() -> Section:
     """What the OpenAPI document says of them."""
 
-    def get(summary: str, answer: str, *statuses: int, named: bool = True) -> dict[str, Any]:
-        parameters = [MODEL_NAME, REQUEST_ID] if named else [REQUEST_ID]
-        responses = {"200": json_answer(refer(answer), "As asked"), **errors(statuses)}
-        return {"get": operation(summary, responses, parameters=parameters)}
+    def get(summary: str, answer: str) -> dict[str, Any]:
+        responses = {"200": json_answer(refer(answer), "As asked"), **errors(LOOKING)}
+        return {"get": operation(summary, responses, parameters=[MODEL_NAME, REQUEST_ID])}
 
     return Section(
         tag="models",
         about="What is served.",
         paths={
-            "/models/{name}/health": get("Whether one model answers", "Health", *LOOKING),
-            "/models/{name}/info": get("What one model is", "ModelInfo", *LOOKING),
-            "/v1/models": get("All models, in OpenAI's shape", "ModelList", 401, 429, named=False),
+            "/models/{name}/health": get("Whether one model answers", "Health"),
+            "/models/{name}/info": get("What one model is", "ModelInfo"),
         },
-        schemas=schemas_of({"Health": Health, "ModelInfo": ModelInfo, "ModelList": ModelList}),
+        schemas=schemas_of({"Health": Health, "ModelInfo": ModelInfo}),
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.errors import Unavailable, UnknownModel
-from server.directory import find_model
+from server.directory import find_default, find_model
 from server.messages import ModelStatus
 
 
@@ -59,3 +59,23 @@ def test_a_model_that_loads_is_unavailable_not_unknown():
 def test_a_newer_version_that_is_refused_does_not_hide_the_older():
     models = (status("m", 1), status("m", 2, state="refused"))
     assert find_model("m", models).version == 1
+
+
+def anything(_: ModelStatus) -> bool:
+    return True
+
+
+def test_the_default_is_the_chosen_model_or_the_only_one_that_fits():
+    assert find_default(MODELS, "entities", anything, "").id == "entities@4"
+    assert find_default(MODELS[:2], None, anything, "").id == "intent@2"
+    only = find_default(MODELS, None, lambda one: one.name == "entities", "tags")
+    assert only.id == "entities@4"
+    other = find_default(MODELS, "intent", lambda one: one.name == "entities", "tags")
+    assert other.id == "entities@4"
+
+
+def test_there_is_no_default_among_several_or_none_that_fit():
+    with pytest.raises(UnknownModel, match=r"Several models are served .*--default-model"):
+        find_default(MODELS, None, anything, "")
+    with pytest.raises(UnknownModel, match="No model that embeds texts is served"):
+        find_default(MODELS, None, lambda _: False, "embeds texts")
