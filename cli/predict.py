@@ -3,11 +3,12 @@
 import json
 from typing import Annotated, Any
 
+import orjson
 import typer
 from pydantic import ValidationError
 
 from cli.options import DEFAULT_STORE, StoreOption
-from contracts.bodies import body_of
+from contracts.bodies import bodies_of, body_for
 from contracts.errors import CheckpointError, InvalidRequest, ServingError
 from contracts.schemas import Body
 from contracts.tasks import Task
@@ -22,6 +23,10 @@ def predict(
     ] = None,
     text_pair: Annotated[
         str | None, typer.Option("--text-pair", help="Classification: the second text.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", help="Embeddings: a text to compare with; repeat it."),
     ] = None,
     question: Annotated[
         str | None, typer.Option("--question", help="Question answering; --text does it too.")
@@ -55,49 +60,62 @@ def predict(
             raise CheckpointError(f"--model must be {name}=FOLDER, not {model}.")
         version = open_source(name, reference, cache_root=home.cache_root)
     texts = list(text or [])
-    body = _body(version.manifest, texts, text_pair, question, context, parameters)
+    chosen = _parameters(parameters)
+    inputs = _inputs(version.manifest.task, texts, text_pair, compare or [], question, context)
+    body = _body(version.manifest, {"inputs": inputs, "parameters": chosen})
     pipeline = load_pipeline(version, BackendChoice(backend, precision, device))
     answers = pipeline(body.items())
     pipeline.close()
     for answer in answers:
         if isinstance(answer, ServingError):
             raise answer
-    typer.echo(json.dumps(body.shape(answers), indent=2, ensure_ascii=False))
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    typer.echo(orjson.dumps(body.shape(answers), option=options).decode())
 
 
-def _body(
-    manifest: Manifest,
+def _inputs(
+    task: Task,
     texts: list[str],
     text_pair: str | None,
+    compare: list[str],
     question: str | None,
     context: str | None,
-    parameters: str,
-) -> Body:
-    """The HTTP body that says the same.
+) -> Any:
+    """The ``inputs`` of the HTTP body that says the same.
 
     Raises:
-        InvalidRequest: an option is missing or does not fit the task; it is named.
+        InvalidRequest: an option is missing; it is named.
     """
-    try:
-        chosen = json.loads(parameters)
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"--json is not JSON: {error.msg}.") from None
-    inputs: Any
-    task = manifest.task
     if task is Task.QUESTION_ANSWERING:
         asked = question or (texts[0] if texts else None)
         if asked is None or context is None:
             raise InvalidRequest("Question answering needs --question and --context.")
-        inputs = {"question": asked, "context": context}
-    elif not texts:
+        return {"question": asked, "context": context}
+    if not texts:
         raise InvalidRequest(f"{task} needs --text.")
-    elif text_pair is not None:
-        inputs = {"text": texts[0], "text_pair": text_pair}
-    else:
-        inputs = texts if len(texts) > 1 else texts[0]
+    if text_pair is not None:
+        return {"text": texts[0], "text_pair": text_pair}
+    if compare:
+        return {"source_sentence": texts[0], "sentences": compare}
+    return texts if len(texts) > 1 else texts[0]
+
+
+def _parameters(written: str) -> Any:
     try:
-        schema = body_of(task, manifest.generates)
-        return schema.model_validate({"inputs": inputs, "parameters": chosen})
+        return json.loads(written)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"--json is not JSON: {error.msg}.") from None
+
+
+def _body(manifest: Manifest, content: dict[str, Any]) -> Body:
+    """The HTTP body.
+
+    Raises:
+        InvalidRequest: an option does not fit the task; it is named.
+    """
+    bodies = bodies_of(manifest.task, tuple(manifest.labels), generates=manifest.generates)
+    try:
+        return body_for(content, bodies).model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])

@@ -1,6 +1,7 @@
 """Which bodies a request to a model may have: by its task, its labels, and how it answers."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from contracts.embeddings import EmbeddingBody, SimilarityBody
@@ -26,7 +27,10 @@ BODIES: dict[Task, type[Body]] = {
 """Of models that do not generate, by what is asked."""
 
 
-def bodies_of(task: Task, labels: Sequence[str] = (), *, generates: bool) -> list[type[Body]]:
+@lru_cache(maxsize=1024)
+def bodies_of(
+    task: Task, labels: tuple[str, ...] = (), *, generates: bool
+) -> tuple[type[Body], ...]:
     """The schemas of a model's requests; the first is that of its own task.
 
     Args:
@@ -36,17 +40,12 @@ def bodies_of(task: Task, labels: Sequence[str] = (), *, generates: bool) -> lis
             summariser that does not, chooses sentences and has other parameters.
     """
     if generates:
-        return [GenerationBody]
+        return (GenerationBody,)
     if task is Task.TEXT_CLASSIFICATION and entailment_index(labels) is not None:
-        return [ClassificationBody, ZeroShotBody]
+        return (ClassificationBody, ZeroShotBody)
     if task is Task.FEATURE_EXTRACTION:
-        return [EmbeddingBody, SimilarityBody]
-    return [BODIES[task]]
-
-
-def body_of(task: Task, generates: bool) -> type[Body]:
-    """The schema of what a model was fine-tuned for; see ``bodies_of``."""
-    return bodies_of(task, generates=generates)[0]
+        return (EmbeddingBody, SimilarityBody)
+    return (BODIES[task],)
 
 
 def body_for(content: Any, bodies: Sequence[type[Body]]) -> type[Body]:

@@ -23,6 +23,8 @@ class Prepared:
     truncated: bool = False
     context: Any = None
     """The handler's own: offsets, sentences, windows."""
+    windows: int | None = None
+    """Parts that its longest text was read in; None: as many as there are rows."""
 
 
 class Handler(ABC, Generic[Item, Result]):
@@ -33,6 +35,8 @@ class Handler(ABC, Generic[Item, Result]):
     """
 
     task: ClassVar[Task]
+    item: ClassVar[type]
+    """The class of its items."""
     per_token: ClassVar[bool] = True
     """Whether outputs have a token axis, which is cut to each row's length."""
 
@@ -49,6 +53,10 @@ class Handler(ABC, Generic[Item, Result]):
             One entry per item, in order.
         """
 
+    def condense(self, row: Row, outputs: Tensors) -> Tensors:
+        """Keep of one row's outputs what ``postprocess`` needs; called as soon as it has run."""
+        return outputs
+
     @abstractmethod
     def postprocess(
         self, item: Item, prepared: Prepared, outputs: Sequence[Tensors]
@@ -58,7 +66,7 @@ class Handler(ABC, Generic[Item, Result]):
         Args:
             item: the item as it came.
             prepared: what ``preprocess`` returned for it.
-            outputs: per row, in the order of ``prepared.rows``: float32 arrays without the row
-                axis, ``(labels,)``, ``(tokens, labels)`` or ``(tokens,)``; tokens is the row's own
-                length, special tokens included, padding cut off.
+            outputs: per row, in the order of ``prepared.rows``: what ``condense`` kept of float32
+                arrays without the row axis, ``(labels,)``, ``(tokens, labels)`` or ``(tokens,)``;
+                tokens is the row's own length, special tokens included, padding cut off.
         """

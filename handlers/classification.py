@@ -30,6 +30,7 @@ class ClassificationHandler(Handler[ClassificationItem, list[LabelScore]]):
     """Labels with scores for a text or a pair of texts."""
 
     task = Task.TEXT_CLASSIFICATION
+    item = ClassificationItem
     per_token = False
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:

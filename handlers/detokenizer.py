@@ -29,7 +29,7 @@ CLEAN_UPS = (
 
 
 class Detokenizer:
-    """What a tokenizer's ids mean as text; equal to transformers with ``skip_special_tokens``.
+    """What a tokenizer's ids mean as text; equal to transformers.
 
     Attributes:
         by_bytes: tokens are pieces of UTF-8 (byte-level BPE), so a character may need several.
@@ -48,9 +48,17 @@ class Detokenizer:
         }
         self._bytes: dict[int, bytes] = {}
 
-    def decode(self, ids: Sequence[int], *, clean_up: bool | None = None) -> str:
-        """The text of an answer, without special tokens and ids that stand for nothing."""
-        text: str = self.raw.decode(list(ids), skip_special_tokens=True)
+    def decode(
+        self, ids: Sequence[int], *, clean_up: bool | None = None, special: bool = False
+    ) -> str:
+        """The text of an answer, without ids that stand for nothing.
+
+        Args:
+            ids: of its tokens.
+            clean_up: see ``cleans_up``.
+            special: whether special tokens stay, by their names.
+        """
+        text: str = self.raw.decode(list(ids), skip_special_tokens=not special)
         if self.cleans_up(clean_up):
             for old, new in CLEAN_UPS:
                 text = text.replace(old, new)

@@ -7,10 +7,12 @@ what passes the gate is what serves.
 from importlib import import_module
 from typing import Any
 
+from contracts.bodies import bodies_of
 from contracts.tasks import Task
 from handlers.base import Handler
 from handlers.generation_pipeline import GenerationPipeline
 from handlers.pipeline import Pipeline
+from handlers.several import Several
 from handlers.tokenization import TextTokenizer
 from model_store.backends.base import BackendChoice
 from model_store.manifest import Manifest
@@ -18,9 +20,11 @@ from model_store.version import ModelVersion
 
 
 def load_handler(manifest: Manifest, tokenizer: TextTokenizer) -> Handler[Any, Any]:
-    """The handler of the manifest's task; of a model that generates see ``load_pipeline``."""
+    """What answers everything that the model can be asked; see ``load_pipeline`` of generation."""
     table: dict[Task, type[Handler[Any, Any]]] = import_module("handlers.tasks").HANDLERS
-    return table[manifest.task](manifest, tokenizer)
+    bodies = bodies_of(manifest.task, tuple(manifest.labels), generates=False)
+    handlers = [table[body.task](manifest, tokenizer) for body in bodies]
+    return handlers[0] if len(handlers) == 1 else Several(handlers)
 
 
 def load_pipeline(

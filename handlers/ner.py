@@ -47,6 +47,7 @@ class NerHandler(Handler[NerItem, list[Entity]]):
     """Entities with character offsets into the text as it came."""
 
     task = Task.TOKEN_CLASSIFICATION
+    item = NerItem
     per_token = True
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:

@@ -13,8 +13,9 @@ from contracts.errors import ServingError
 from contracts.tensors import IDS, Tensors
 from handlers.base import Handler, Prepared
 from handlers.batching import padded_length, plan_batches
-from handlers.tokenization import Row
+from handlers.tokenization import MaskedRow, Row
 from model_store.backends.base import Backend
+from model_store.task_graph import MASK_POSITIONS
 
 DEFAULT_BATCH_TOKENS = 2048
 """Padded tokens of one batch on a CPU: enough to fill the kernels, short enough to be fair."""
@@ -62,16 +63,19 @@ class Pipeline:
         """Run rows as one batch, padded to ``padded_tokens``; one by one where company would show.
 
         Returns:
-            Per row, its outputs without the row axis and without padding.
+            Per row, what the handler keeps of its outputs, without the row axis and padding.
         """
         if len(rows) > 1 and not self.backend.batchable:
             return [output for row in rows for output in self.run([row], padded_tokens)]
         outputs = self.backend.run(self._pad(rows, padded_tokens))
         return [
-            {
-                name: array[index, : len(row)] if self.handler.per_token else array[index]
-                for name, array in outputs.items()
-            }
+            self.handler.condense(
+                row,
+                {
+                    name: array[index, : len(row)] if self.handler.per_token else array[index]
+                    for name, array in outputs.items()
+                },
+            )
             for index, row in enumerate(rows)
         ]
 
@@ -88,8 +92,12 @@ class Pipeline:
             input_ids[index, : len(row)] = row.input_ids
             attention_mask[index, : len(row)] = 1
             token_type_ids[index, : len(row)] = row.token_type_ids
-        return {
+        arrays = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "token_type_ids": token_type_ids,
         }
+        if MASK_POSITIONS in self.backend.input_names:
+            places = [[row.mask_position] for row in rows if isinstance(row, MaskedRow)]
+            arrays[MASK_POSITIONS] = np.array(places, dtype=IDS)
+        return arrays

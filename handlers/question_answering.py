@@ -46,6 +46,7 @@ class QuestionAnsweringHandler(Handler[QaItem, Answer | list[Answer]]):
     """One answer per question, or a list of them, best first, where ``top_k`` is above 1."""
 
     task = Task.QUESTION_ANSWERING
+    item = QaItem
     per_token = True
 
     def preprocess(self, items: Sequence[QaItem]) -> list[Prepared | ServingError]:

@@ -44,6 +44,7 @@ class SummarizationHandler(Handler[SummaryItem, Summary]):
     """The sentences that matter, word for word and in their order."""
 
     task = Task.SUMMARIZATION
+    item = SummaryItem
     per_token = True
 
     def __init__(self, manifest: Manifest, tokenizer: TextTokenizer) -> None:

@@ -13,7 +13,7 @@ from typing import Self
 from tokenizers import Encoding, Tokenizer
 
 from contracts.errors import CheckpointError
-from model_store.tokenizer import cleans_up_spaces, load_tokenizer
+from model_store.tokenizer import cleans_up_spaces, load_tokenizer, mask_token
 
 MANY_WINDOWS = 256
 """More of them than this must not share more than half of their tokens."""
@@ -29,6 +29,17 @@ class Row:
     def __len__(self) -> int:
         """Tokens, special tokens included."""
         return len(self.input_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRow(Row):
+    """A row with the mask that is proposed for."""
+
+    mask_position: int
+    """Of the mask among the row's tokens."""
+    top_k: int
+    targets: tuple[int, ...] | None
+    """The only ids that are scored, ascending; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +61,17 @@ class TextTokenizer:
             the token types of the first and the second text.
         clean_up: whether the checkpoint wants spaces before punctuation taken away from what it
             generates.
+        mask: the token that stands for a missing one, as text; None: there is none.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, max_tokens: int, pad_id: int, *, clean_up: bool = False
+        self,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        pad_id: int,
+        *,
+        clean_up: bool = False,
+        mask: str | None = None,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -61,6 +79,7 @@ class TextTokenizer:
         self.max_tokens = max_tokens
         self.pad_id = pad_id
         self.clean_up = clean_up
+        self.mask = mask
         single = tokenizer.encode("a")
         pair = tokenizer.encode("a", "a")
         single_parts = _special_runs(single)
@@ -86,7 +105,13 @@ class TextTokenizer:
             CheckpointError: the folder has no tokenizer that can be read.
         """
         raw, pad_id = load_tokenizer(folder)
-        return cls(raw, max_tokens, pad_id, clean_up=cleans_up_spaces(folder))
+        return cls(
+            raw,
+            max_tokens,
+            pad_id,
+            clean_up=cleans_up_spaces(folder),
+            mask=mask_token(raw, folder),
+        )
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode in one batch without special tokens, with character offsets into each text."""

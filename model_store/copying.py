@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from model_store.embedding import module_files
 from model_store.files import Progress, copy_file
 from model_store.hashing import verify_hashes
 from model_store.manifest import Manifest
@@ -30,6 +31,8 @@ def copied_files(version: ModelVersion) -> list[str]:
         for name in ("config.json", "generation_config.json")
         if (version.folder / name).is_file()
     ]
+    if version.manifest.embedding is not None:
+        settings += module_files(version.folder)
     return [*settings, *names]
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 from contracts.errors import CheckpointError
 from contracts.tasks import GENERATION_TASKS, Task
+from model_store.embedding import embeds, max_sequence_tokens, read_embedding
 from model_store.files import read_json
 from model_store.generating import check_type, default_task, encoder_config, generation_defaults
 from model_store.manifest import GENERATING_HEADS, Manifest, ProblemType, is_generating
@@ -19,8 +20,14 @@ TASKS_BY_HEAD: dict[str, tuple[Task, ...]] = {
     "ForSequenceClassification": (Task.TEXT_CLASSIFICATION,),
     "ForTokenClassification": (Task.TOKEN_CLASSIFICATION, Task.SUMMARIZATION),
     "ForQuestionAnswering": (Task.QUESTION_ANSWERING,),
-} | dict.fromkeys(GENERATING_HEADS, GENERATION_TASKS)
-"""What each transformers head can do; the first is meant when nothing else is said."""
+    "ForMaskedLM": (Task.FILL_MASK, Task.FEATURE_EXTRACTION),
+    **dict.fromkeys(GENERATING_HEADS, GENERATION_TASKS),
+    "Model": (Task.FEATURE_EXTRACTION,),
+}
+"""What each transformers head can do; the first is meant when nothing else is said. ``Model`` is no
+head and comes last: the names of some that have one end in it too."""
+
+UNLABELLED = (Task.QUESTION_ANSWERING, Task.FEATURE_EXTRACTION, Task.FILL_MASK)
 
 LONGEST_SANE_TOKENS = 1_000_000
 """transformers writes 1e30 for "no limit known"."""
@@ -55,7 +62,7 @@ def derive_manifest(
     tokenizer_folder = tokenizer or folder
     refuse_remote_code(folder)
     refuse_remote_code(tokenizer_folder)
-    architecture, served = _task_of(path, config, task)
+    architecture, served = _task_of(path, config, task, embeds=embeds(folder))
     generates = is_generating(architecture)
     if generates:
         check_type(path, config)
@@ -70,13 +77,19 @@ def derive_manifest(
             f"{tokenizer_folder} has no tokenizer (tokenizer.json or a vocabulary); "
             "name its folder with --tokenizer FOLDER."
         )
-    unlabelled = generates or served is Task.QUESTION_ANSWERING
+    unlabelled = generates or served in UNLABELLED
+    max_tokens = _max_tokens(encoder_config(config), tokenizer_folder)
+    embedding = None
+    if served is Task.FEATURE_EXTRACTION:
+        embedding = read_embedding(folder, config)
+        max_tokens = min(max_tokens, max_sequence_tokens(folder) or max_tokens)
     return Manifest(
         task=served,
         architecture=architecture,
         labels=[] if unlabelled else _labels(path, config),
         problem_type=_problem_type(path, config) if served is Task.TEXT_CLASSIFICATION else None,
-        max_tokens=_max_tokens(encoder_config(config), tokenizer_folder),
+        max_tokens=max_tokens,
+        embedding=embedding,
         generation_defaults=generation_defaults(folder, config) if generates else {},
         artifacts=[artifact],
         created=datetime.fromtimestamp(path.stat().st_mtime, UTC),
@@ -92,10 +105,14 @@ def parse_task(task: str) -> Task:
     try:
         return Task(task)
     except ValueError:
-        raise CheckpointError(f"{task!r} is no task; choose from {', '.join(Task)}.") from None
+        served = dict.fromkeys(each for tasks in TASKS_BY_HEAD.values() for each in tasks)
+        raise CheckpointError(f"{task!r} is no task; choose from {', '.join(served)}.") from None
 
 
-def _task_of(path: Path, config: dict[str, Any], task: str | None) -> tuple[str, Task]:
+def _task_of(
+    path: Path, config: dict[str, Any], task: str | None, *, embeds: bool
+) -> tuple[str, Task]:
+    """The class, and what it is served for; ``embeds``: sentence-transformers saved it."""
     architectures = config.get("architectures") or []
     if not isinstance(architectures, list) or len(architectures) != 1:
         raise CheckpointError(
@@ -103,10 +120,12 @@ def _task_of(path: Path, config: dict[str, Any], task: str | None) -> tuple[str,
             "save the fine-tuned model with save_pretrained."
         )
     architecture = str(architectures[0])
-    possible = next(
-        (tasks for head, tasks in TASKS_BY_HEAD.items() if architecture.endswith(head)), None
+    possible: tuple[Task, ...] = next(
+        (tasks for head, tasks in TASKS_BY_HEAD.items() if architecture.endswith(head)), ()
     )
-    if possible is None:
+    if embeds and not is_generating(architecture):
+        possible = (Task.FEATURE_EXTRACTION, *possible)
+    if not possible:
         raise CheckpointError(
             f"{path}: {architecture} has no head that is served "
             f"({', '.join(TASKS_BY_HEAD)}); fine-tune it for a task first."

@@ -15,7 +15,7 @@ import numpy as np
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from contracts.tensors import IDS, Tensors
-from model_store.backends.torch import OUTPUT_NAMES, load_model, model_inputs
+from model_store.backends.torch import load_model
 from model_store.graphs import (
     OPSET,
     TOLERANCE,
@@ -25,9 +25,13 @@ from model_store.graphs import (
     worst_excess,
     write_graph,
 )
+from model_store.task_graph import MASK_POSITIONS, OUTPUT_NAMES, graph_inputs, task_graph
 
 if TYPE_CHECKING:
     import torch
+
+PER_TOKEN = (Task.TOKEN_CLASSIFICATION, Task.SUMMARIZATION, Task.QUESTION_ANSWERING)
+"""Tasks whose outputs have a token axis; what stands at padding means nothing."""
 
 CHECKED_SHAPES = ((1, 8), (5, 33), (2, 70))
 """Rows and tokens that the exported file is compared at; cut to what the model accepts."""
@@ -36,9 +40,8 @@ CHECKED_SHAPES = ((1, 8), (5, 33), (2, 70))
 def export_onnx(folder: Path, task: Task, destination: Path, *, opset: int = OPSET) -> Path:
     """Export a checkpoint as fp32 ONNX with dynamic rows and tokens.
 
-    The file has the inputs ``input_ids``, ``attention_mask`` (and ``token_type_ids`` where the
-    model embeds them) and the outputs of ``OUTPUT_NAMES``. It appears under its name only once it
-    has been compared with torch.
+    The file has the inputs of ``graph_inputs`` and the outputs of ``OUTPUT_NAMES``. It appears
+    under its name only once it has been compared with torch.
 
     Args:
         folder: with ``config.json`` and safetensors.
@@ -60,8 +63,9 @@ def export_onnx(folder: Path, task: Task, destination: Path, *, opset: int = OPS
     destination.parent.mkdir(parents=True, exist_ok=True)
     fresh = destination.with_name(f".{destination.name}.{os.getpid()}.new")
     try:
-        _write(model, task, fresh, opset)
-        _compare(model, task, fresh, folder)
+        graph = task_graph(model, task, folder)
+        _write(graph, model, task, fresh, opset)
+        _compare(graph, model, task, fresh, folder)
         fresh.replace(destination)
     finally:
         fresh.unlink(missing_ok=True)
@@ -84,7 +88,8 @@ def sample_inputs(
     """Random ids with padding in every row but the first.
 
     Returns:
-        ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64, ``(rows, tokens)``.
+        ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64, ``(rows, tokens)``, and
+        ``mask_positions``, ``(rows, 1)``.
     """
     random = np.random.default_rng(seed)
     lengths = np.append(tokens, random.integers(max(1, tokens // 3), tokens + 1, rows - 1))
@@ -96,57 +101,30 @@ def sample_inputs(
         "input_ids": ids.astype(IDS),
         "attention_mask": mask,
         "token_type_ids": types.astype(IDS),
+        MASK_POSITIONS: (lengths[:, None] // 2).astype(IDS),
     }
 
 
-def _write(model: Any, task: Task, path: Path, opset: int) -> None:
+def _write(graph: "torch.nn.Module", model: Any, task: Task, path: Path, opset: int) -> None:
     import torch
 
-    names = sorted(model_inputs(model))
+    names = sorted(graph_inputs(model, task))
     sample = _samples(model, 3, 24)
     rows, tokens = torch.export.Dim.DYNAMIC, torch.export.Dim.DYNAMIC
     write_graph(
-        _wrapper(model, OUTPUT_NAMES[task]),
+        graph,
         path,
         name=type(model).__name__,
         inputs={name: torch.from_numpy(sample[name]) for name in names},
-        dynamic={name: {0: rows, 1: tokens} for name in names},
+        dynamic={
+            name: {0: rows} if name == MASK_POSITIONS else {0: rows, 1: tokens} for name in names
+        },
         outputs=OUTPUT_NAMES[task],
         opset=opset,
     )
 
 
-def _wrapper(model: Any, outputs: tuple[str, ...]) -> "torch.nn.Module":
-    """The model as a function of our arrays, returning exactly these outputs."""
-    import torch
-
-    rotary = getattr(model.config, "rope_parameters", None) is not None
-
-    class Graph(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(
-            self,
-            input_ids: torch.Tensor,
-            attention_mask: torch.Tensor,
-            token_type_ids: torch.Tensor | None = None,
-        ) -> tuple[torch.Tensor, ...]:
-            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-            if rotary:
-                # Written out for every row: the ONNX operator does not broadcast its angles.
-                positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-                inputs["position_ids"] = positions.expand_as(input_ids)
-            if token_type_ids is not None:
-                inputs["token_type_ids"] = token_type_ids
-            answer = self.model(**inputs)
-            return tuple(answer[name] for name in outputs)
-
-    return Graph().eval()
-
-
-def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
+def _compare(graph: "torch.nn.Module", model: Any, task: Task, path: Path, folder: Path) -> None:
     """Run the file and the model on the same rows.
 
     Raises:
@@ -160,7 +138,7 @@ def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
     for rows, tokens in CHECKED_SHAPES:
         inputs = _samples(model, rows, min(tokens, _max_tokens(model)))
         with torch.inference_mode():
-            answer = model(**{n: torch.from_numpy(inputs[n]) for n in model_inputs(model)})
+            answer = graph(**{n: torch.from_numpy(inputs[n]) for n in graph_inputs(model, task)})
         try:
             actual = session.run(inputs)
         except Exception as error:  # ONNX Runtime raises classes of its own without a common base
@@ -169,9 +147,9 @@ def _compare(model: Any, task: Task, path: Path, folder: Path) -> None:
                 "--backend torch."
             ) from error
         mask = inputs["attention_mask"].astype(bool)
-        for name in OUTPUT_NAMES[task]:
-            expected, found = answer[name].numpy(), actual[name]
-            if expected.shape[:2] == mask.shape and task is not Task.TEXT_CLASSIFICATION:
+        for name, value in zip(OUTPUT_NAMES[task], answer, strict=True):
+            expected, found = value.numpy(), actual[name]
+            if task in PER_TOKEN:
                 expected, found = expected[mask], found[mask]
             worst = worst_excess(found, expected)
             if not worst <= TOLERANCE:

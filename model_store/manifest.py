@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
+from model_store.embedding import Embedding
 from model_store.files import read_json
 
 SCHEMA_VERSION = 1
@@ -109,6 +110,9 @@ class Manifest(BaseModel):
         default=None,
         gt=0,
         description="Classification: divides the logits before they become scores.",
+    )
+    embedding: Embedding | None = Field(
+        default=None, description="Feature extraction: how texts become embeddings."
     )
     artifacts: list[Artifact] = []
     files: dict[InnerPath, str] = Field(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from contracts.errors import CheckpointError
 from model_store.derive import derive_manifest
+from model_store.embedding import module_files
 from model_store.files import Progress, sync_tree
 from model_store.manifest import MANIFEST_NAME, read_manifest
 from model_store.staging import staged_folder, sweep
@@ -22,6 +23,10 @@ CACHE_NAME = ".cache"
 
 DOWNLOADED = ("*.safetensors", "*.json", *TOKENIZER_FILES)
 """Patterns of the files that are fetched from a remote place; never a pickle, never Python."""
+MODULE_FOLDER = re.compile(r"\d+_[A-Za-z]+/[^/]+")
+"""Where sentence-transformers keeps what follows the encoder: ``1_Pooling/config.json``."""
+OTHER_FOLDERS = "[!0-9]*/*"
+"""The pattern of all other folders of a hub's model."""
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 
@@ -98,10 +103,12 @@ def _fingerprint(folder: Path) -> str:
     """Changes with the folder's path, configuration and weights: no stale export is used."""
     digest = hashlib.sha256(str(folder.resolve()).encode())
     graphs = [folder / name for name in (*ONNX_PATHS, ONNX_ENCODER, ONNX_DECODER)]
-    for path in sorted(folder.glob("*")) + graphs:
+    modules = [folder / name for name in module_files(folder) if "/" in name]
+    for path in sorted(folder.glob("*")) + graphs + modules:
         if path.suffix in (".safetensors", ".onnx", ".json") and path.is_file():
             stat = path.stat()
-            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            name = path.relative_to(folder)
+            digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -123,7 +130,7 @@ def _download_hub(reference: str) -> Path:
                 repository,
                 revision=revision or None,
                 allow_patterns=list(DOWNLOADED),
-                ignore_patterns=["*/*"],
+                ignore_patterns=[OTHER_FOLDERS],
             )
         )
     except GatedRepoError as error:
@@ -154,7 +161,11 @@ def _download_url(url: str, cache_root: Path, progress: Progress | None = None) 
             for path in system.find(root)
             if any(fnmatch.fnmatchcase(str(path).rsplit("/", 1)[-1], name) for name in DOWNLOADED)
         }
-        found = {name: path for name, path in found.items() if "/" not in name}
+        found = {
+            name: path
+            for name, path in found.items()
+            if "/" not in name or MODULE_FOLDER.fullmatch(name)
+        }
         if not found:
             raise CheckpointError(f"{url} has no checkpoint: no safetensors, no configuration.")
         digest = hashlib.sha256(url.encode())
@@ -166,6 +177,7 @@ def _download_url(url: str, cache_root: Path, progress: Progress | None = None) 
         sweep(cache_root)
         with staged_folder(cache_root) as folder:
             for name, path in found.items():
+                (folder / name).parent.mkdir(exist_ok=True)
                 with system.open(path, "rb") as reader, (folder / name).open("wb") as writer:
                     shutil.copyfileobj(reader, writer)
             sync_tree(folder)

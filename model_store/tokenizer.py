@@ -74,6 +74,10 @@ CLASSES_BY_MODEL_TYPE = {
 NAMED_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
+MASKS = ("[MASK]", "<mask>")
+"""What transformers' classes call the mask where no file names it."""
+
+
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
     """Read ``tokenizer.json``, or convert what else the folder has.
 
@@ -122,6 +126,12 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 def cleans_up_spaces(folder: Path) -> bool:
     """Whether a checkpoint wants the spaces before punctuation taken away from decoded text."""
     return bool(_settings(folder).get("clean_up_tokenization_spaces", False))
+
+
+def mask_token(tokenizer: Tokenizer, folder: Path) -> str | None:
+    """The token that stands for a missing one; None where the vocabulary has none."""
+    named = (_content(_settings(folder).get("mask_token")), *MASKS)
+    return next((one for one in named if one and tokenizer.token_to_id(one) is not None), None)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contracts.bodies import body_of
+from contracts.bodies import bodies_of
 from contracts.errors import BackendFailure, CheckpointError, ServingError, UnknownModel
 from contracts.tasks import Task
 from handlers.load import load_pipeline
@@ -161,20 +161,24 @@ def warm_up(pipeline: Any) -> None:
     """
     manifest = pipeline.handler.manifest
     for words in (4,) if manifest.generates else (4, 40):
-        items = _examples(manifest, "warm up " * words)
+        items = _examples(pipeline, "warm up " * words)
         for copies in (1, 4):
             for answer in pipeline(items * copies):
                 if isinstance(answer, ServingError) and answer.status >= 500:
                     raise BackendFailure("the model does not answer")
 
 
-def _examples(manifest: Manifest, text: str) -> list[Any]:
+def _examples(pipeline: Any, text: str) -> list[Any]:
+    manifest: Manifest = pipeline.handler.manifest
     body: dict[str, Any] = {"inputs": text}
     if manifest.generates:
         body["parameters"] = {"max_new_tokens": 2}
     elif manifest.task is Task.QUESTION_ANSWERING:
         body["inputs"] = {"question": "What is warm?", "context": text}
-    return body_of(manifest.task, manifest.generates).model_validate(body).items()
+    elif manifest.task is Task.FILL_MASK:
+        body["inputs"] = text + pipeline.handler.tokenizer.mask
+    schema = bodies_of(manifest.task, generates=manifest.generates)[0]
+    return schema.model_validate(body).items()
 
 
 def _loading(version: ModelVersion) -> ModelStatus:

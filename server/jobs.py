@@ -49,7 +49,7 @@ class Job:
         return Done(
             id=self.work.id,
             answers=answers,
-            windows=max((len(one.rows) for one in prepared), default=0),
+            windows=max((one.windows or len(one.rows) for one in prepared), default=0),
             truncated=any(one.truncated for one in prepared),
             queue_s=max(0.0, started - self.work.sent - self.tokenize_s),
             tokenize_s=self.tokenize_s,

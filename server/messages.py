@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from contracts.bodies import bodies_of
+from contracts.schemas import Body
+from contracts.tasks import Task
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -58,7 +62,7 @@ class Done:
     tokenize_s: float
     compute_s: float
     tokens_in: int = 0
-    """Of all items, as the encoder read them."""
+    """Of all rows of all items, as the encoder read them: windows that overlap count twice."""
     tokens_out: int = 0
     """Generated, special ones included; 0 of models that do not generate, as all below."""
     first_token_s: float = 0.0
@@ -136,6 +140,11 @@ class ModelStatus:
     def id(self) -> str:
         """``name@version``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def bodies(self) -> tuple[type[Body], ...]:
+        """The schemas of what it can be asked; that of its own task first."""
+        return bodies_of(Task(self.task), self.labels, generates=self.generates)
 
 
 @dataclass(frozen=True, slots=True)

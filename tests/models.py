@@ -44,6 +44,8 @@ LABELS: dict[Task, tuple[str, ...]] = {
     Task.TOKEN_CLASSIFICATION: ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG"),
     Task.QUESTION_ANSWERING: ("start", "end"),
     Task.SUMMARIZATION: ("keep",),
+    Task.FEATURE_EXTRACTION: (),
+    Task.FILL_MASK: (),
 }
 
 CORPUS = """
@@ -97,15 +99,17 @@ def tiny_checkpoint(
     tokenizer = tiny_tokenizer(folder, architecture, cased=cased)
     names = list(labels if labels is not None else LABELS[task])
     config = _config(architecture, tokenizer)
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: index for index, name in enumerate(names)}
+    if names:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in enumerate(names)}
     config.problem_type = problem_type
     if task is Task.SUMMARIZATION:
         config.tuneserve_task = task.value  # what training writes: transformers has no such class
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _auto_class(task).from_config(config)
-        _scale_head(model, scale)
+        if names:
+            _scale_head(model, scale)
     model.eval()
     model.save_pretrained(folder)
     return folder
@@ -142,6 +146,8 @@ def _auto_class(task: Task) -> Any:
         Task.TOKEN_CLASSIFICATION: transformers.AutoModelForTokenClassification,
         Task.QUESTION_ANSWERING: transformers.AutoModelForQuestionAnswering,
         Task.SUMMARIZATION: transformers.AutoModelForTokenClassification,
+        Task.FEATURE_EXTRACTION: transformers.AutoModel,
+        Task.FILL_MASK: transformers.AutoModelForMaskedLM,
     }[task]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from contracts.bodies import body_of
+from contracts.bodies import bodies_of
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
 from handlers.tokenization import TextTokenizer
@@ -140,5 +140,5 @@ def _plain_items(manifest: Manifest, path: Path) -> list[Any]:
     if not texts:
         raise CheckpointError(f"{path} has no text to calibrate with.")
     parameters = {"long": "truncate"}
-    body = body_of(manifest.task, manifest.generates)
+    body = bodies_of(manifest.task, generates=manifest.generates)[0]
     return body.model_validate({"inputs": texts, "parameters": parameters}).items()

@@ -13,7 +13,7 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
-INPUT_NAMES = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+INPUT_NAMES = frozenset({"input_ids", "attention_mask", "token_type_ids", "mask_positions"})
 """The arrays that a handler makes; a graph may take any of them and no others."""
 
 
@@ -21,11 +21,13 @@ INPUT_NAMES = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 class Backend(Protocol):
     """Arrays in, arrays out; knows no text and no task.
 
-    ``run`` takes ``input_ids`` and ``attention_mask``, int64, ``(rows, tokens)`` (and
-    ``token_type_ids`` where ``input_names`` has it; other keys are ignored) and returns every
-    output of the graph by name as float32, first axis rows: ``logits`` ``(rows, labels)`` or
-    ``(rows, tokens, labels)``; question answering has ``start_logits`` and ``end_logits`` ``(rows,
-    tokens)``. It does not keep its arguments. Not thread-safe: one caller at a time.
+    ``run`` takes ``input_ids`` and ``attention_mask``, int64, ``(rows, tokens)`` (where
+    ``input_names`` has them also ``token_type_ids``, and ``mask_positions``, ``(rows, 1)``; other
+    keys are ignored) and returns every output of the graph by name as float32, first axis rows:
+    ``logits`` ``(rows, labels)`` or ``(rows, tokens, labels)``; question answering has
+    ``start_logits`` and ``end_logits`` ``(rows, tokens)``; feature extraction ``embeddings``
+    ``(rows, dimensions)``; fill-mask ``logits`` ``(rows, vocabulary)`` of the masked token. It does
+    not keep its arguments. Not thread-safe: one caller at a time.
     """
 
     name: str

@@ -14,7 +14,7 @@ from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from model_store.manifest import Manifest
 
-Axis = Literal["row", "token"]
+Axis = Literal["row", "token", "mask"]
 
 
 class FakeBackend:
@@ -23,7 +23,6 @@ class FakeBackend:
     name = "fake"
     precision = "fp32"
     device = "cpu"
-    input_names = frozenset({"input_ids", "attention_mask"})
     bytes = 0
     batchable = True
 
@@ -33,22 +32,35 @@ class FakeBackend:
         """Configure the outputs.
 
         Args:
-            outputs: by name, whether one value is computed per row or per token, and the number of
-                labels; None leaves the label axis out.
+            outputs: by name, whether one value is computed per row, per token, or for the token
+                that ``mask_positions`` names, and the number of labels; None leaves the label axis
+                out.
             poison_id: a token id that makes the whole batch fail, as a broken kernel would.
         """
         self.outputs = dict(outputs)
+        masked = {"mask_positions"} if any(axis == "mask" for axis, _ in outputs.values()) else ()
+        self.input_names = frozenset({"input_ids", "attention_mask", *masked})
         self.poison_id = poison_id
 
     @classmethod
-    def for_manifest(cls, manifest: Manifest) -> Self:
-        """The outputs that a model of this task and these labels has."""
+    def for_manifest(cls, manifest: Manifest, vocabulary: int = 100) -> Self:
+        """The outputs that a model of this task and these labels has.
+
+        Args:
+            manifest: of the model.
+            vocabulary: its size, which a masked model has one logit for each of.
+        """
         labels = max(1, len(manifest.labels))
         match manifest.task:
             case Task.TEXT_CLASSIFICATION:
                 return cls({"logits": ("row", labels)})
             case Task.QUESTION_ANSWERING:
                 return cls({"start_logits": ("token", None), "end_logits": ("token", None)})
+            case Task.FEATURE_EXTRACTION:
+                dimensions = manifest.embedding.dimensions if manifest.embedding else labels
+                return cls({"embeddings": ("row", dimensions)})
+            case Task.FILL_MASK:
+                return cls({"logits": ("mask", vocabulary)})
             case _:
                 return cls({"logits": ("token", labels)})
 
@@ -69,6 +81,8 @@ class FakeBackend:
         for number, (name, (axis, labels)) in enumerate(self.outputs.items()):
             # Every token's value depends on its whole row, as attention makes it.
             seeds = rows if axis == "row" else mix(tokens + rows[:, None])
+            if axis == "mask":
+                seeds = np.take_along_axis(seeds, inputs["mask_positions"], axis=1)[:, 0]
             seeds = seeds + np.uint64(number)
             if labels is not None:
                 seeds = seeds[..., None] + np.arange(1, labels + 1, dtype=np.uint64) * _STEP

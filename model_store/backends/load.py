@@ -31,7 +31,9 @@ def load_backend(version: ModelVersion, choice: BackendChoice | None = None) -> 
     if choice.backend == "fake":
         from model_store.backends.fake import FakeBackend
 
-        return FakeBackend.for_manifest(version.manifest)
+        config = version.folder / "config.json"
+        vocabulary = read_json(config).get("vocab_size", 100) if config.is_file() else 100
+        return FakeBackend.for_manifest(version.manifest, vocabulary)
     threads = choice.threads or compute_threads()
     if choice.device == "cuda" or (choice.device == "auto" and choice.backend != "openvino"):
         candidate = _on_gpu(choice)

@@ -9,6 +9,7 @@ from contracts.errors import CheckpointError
 from contracts.tasks import GENERATION_TASKS, Task
 from contracts.tensors import Tensors
 from model_store.files import read_json
+from model_store.task_graph import OUTPUT_NAMES, graph_inputs, task_graph
 
 if TYPE_CHECKING:
     import torch
@@ -20,14 +21,10 @@ AUTO_CLASSES = {
     Task.SUMMARIZATION: "AutoModelForTokenClassification",
     Task.TRANSLATION: "AutoModelForSeq2SeqLM",
     Task.TEXT2TEXT_GENERATION: "AutoModelForSeq2SeqLM",
+    Task.FEATURE_EXTRACTION: "AutoModel",
+    Task.FILL_MASK: "AutoModelForMaskedLM",
 }
 """The transformers class that loads a checkpoint of each task; see ``auto_class`` for summaries."""
-
-OUTPUT_NAMES = {
-    task: ("start_logits", "end_logits") if task is Task.QUESTION_ANSWERING else ("logits",)
-    for task in Task
-}
-"""What a model of each task returns, in order; ONNX files use the same names."""
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -38,11 +35,13 @@ class TorchBackend:
     name = "torch"
     batchable = True
 
-    def __init__(self, model: Any, task: Task, precision: str, device: str) -> None:
-        """Wrap a loaded model; see ``open_torch``."""
+    def __init__(
+        self, model: Any, task: Task, precision: str, device: str, inputs: frozenset[str]
+    ) -> None:
+        """Wrap what ``task_graph`` made; see ``open_torch``."""
         self.precision = precision
         self.device = device
-        self.input_names = model_inputs(model)
+        self.input_names = inputs
         self.bytes = sum(
             tensor.numel() * tensor.element_size()
             for tensor in [*model.parameters(), *model.buffers()]
@@ -60,7 +59,10 @@ class TorchBackend:
                 for name in self.input_names
             }
             answer = self._model(**tensors)
-            return {name: answer[name].float().cpu().numpy() for name in self._outputs}
+            return {
+                name: value.float().cpu().numpy()
+                for name, value in zip(self._outputs, answer, strict=True)
+            }
 
     def close(self) -> None:
         """Free the weights."""
@@ -91,7 +93,8 @@ def open_torch(
     if device == "cpu":
         torch.set_num_threads(threads)
     model = load_model(folder, task, dtype=getattr(torch, DTYPES[precision]))
-    return TorchBackend(model.to(device), task, precision, device)
+    graph = task_graph(model, task, folder).to(device)
+    return TorchBackend(graph, task, precision, device, graph_inputs(model, task))
 
 
 def load_model(
@@ -136,6 +139,8 @@ def load_model(
     finally:
         logging.set_verbosity(before)
     missing = sorted(report["missing_keys"]) + [str(key) for key in report["mismatched_keys"]]
+    if task is Task.FEATURE_EXTRACTION:  # pools itself
+        missing = [name for name in missing if not name.startswith("pooler.")]
     if missing:
         raise CheckpointError(
             f"{folder} lacks weights ({', '.join(missing[:3])}); fine-tune it for {task} first, or "
@@ -151,17 +156,6 @@ def auto_class(folder: Path, task: Task) -> str:
     if generates and read_json(path).get("is_encoder_decoder"):
         return "AutoModelForSeq2SeqLM"
     return AUTO_CLASSES[task]
-
-
-def model_inputs(model: Any) -> frozenset[str]:
-    """Which of the arrays we make a model takes: token types only where it embeds more than one."""
-    import inspect
-
-    accepted = inspect.signature(model.forward).parameters
-    names = {"input_ids", "attention_mask"}
-    if "token_type_ids" in accepted and (getattr(model.config, "type_vocab_size", 0) or 0) > 1:
-        names.add("token_type_ids")
-    return frozenset(names)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from pydantic import ValidationError
 
-from contracts.bodies import bodies_of, body_for
+from contracts.bodies import body_for
 from contracts.embeddings import EmbeddingBody
 from contracts.errors import InvalidRequest
 from contracts.schemas import Body, ClassificationBody
@@ -99,8 +99,8 @@ def to_outputs(body: Body, answers: Sequence[Any]) -> Mapping[str, Callable[[], 
     return outputs | {"output": output}
 
 
-def _bodies(model: ModelStatus) -> list[type[Body]]:
-    return bodies_of(Task(model.task), model.labels, generates=model.generates)
+def _bodies(model: ModelStatus) -> tuple[type[Body], ...]:
+    return model.bodies
 
 
 def _check(inputs: Mapping[str, Any], needed: Sequence[str], optional: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from contracts.bodies import BODIES
 from contracts.fill_mask import Proposal
 from contracts.generation import Generated, GenerationBody, StreamEvent
 from contracts.schemas import Answer, Body, Entity, LabelScore, Summary
+from contracts.tasks import Task
 from contracts.zero_shot import LabelColumns
 from server.openapi import (
     ASKING,
@@ -14,6 +15,7 @@ from server.openapi import (
     TIMEOUT,
     Section,
     errors,
+    json_answer,
     json_body,
     operation,
     refer,
@@ -100,11 +102,27 @@ def inference_section() -> Section:
             )
         }
 
+    def ask_for(task: Task, summary: str, answer: str) -> dict[str, Any]:
+        return {
+            "post": operation(
+                summary,
+                {"200": json_answer(refer(answer), "One per input"), **errors(ASKING)},
+                parameters=[MODEL_NAME, TIMEOUT, REQUEST_ID],
+                body=json_body(refer(BODIES[task].__name__), {task.value: EXAMPLES[task]}),
+            )
+        }
+
     return Section(
         tag="inference",
         about="Hugging Face's shapes: the body of a model is that of its task.",
         paths={
             "/models/{name}": ask("Ask a model", MODEL_NAME),
+            "/models/{name}/pipeline/feature-extraction": ask_for(
+                Task.FEATURE_EXTRACTION, "Embed texts", "FeatureExtractionAnswer"
+            ),
+            "/models/{name}/pipeline/sentence-similarity": ask_for(
+                Task.SENTENCE_SIMILARITY, "Compare a text with others", "SentenceSimilarityAnswer"
+            ),
             "/": ask("Ask the default model"),
             "/invocations": ask("Ask the default model (SageMaker)"),
         },

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typing_extensions import TypedDict
 
+from contracts.tasks import Task
 from server.exchange import Endpoint, Exchange
 from server.front import Front
 from server.messages import ModelStatus
@@ -36,6 +37,7 @@ class ModelInfo(TypedDict):
     device: str | None
     max_tokens: int | None
     labels: list[str]
+    answers: list[Task]
     bytes: int
     reason: NotRequired[str]
 
@@ -95,6 +97,7 @@ def described(model: ModelStatus) -> dict[str, Any]:
         "device": model.device,
         "max_tokens": model.max_tokens,
         "labels": list(model.labels),
+        "answers": [body.task for body in model.bodies] if model.task else [],
         "bytes": model.bytes,
     }
     return facts | ({"reason": model.reason} if model.reason else {})

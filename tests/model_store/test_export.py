@@ -12,7 +12,7 @@ from contracts.tasks import Task
 from model_store import export
 from model_store.backends.onnxruntime import open_onnxruntime
 from model_store.backends.torch import open_torch
-from model_store.export import export_onnx, sample_inputs
+from model_store.export import PER_TOKEN, export_onnx, sample_inputs
 from model_store.files import read_json
 from tests.model_store.backends.graphs import tiny_graphs, worst_difference
 from tests.models import tiny_checkpoint
@@ -22,6 +22,8 @@ PAIRS = (
     ("deberta-v2", Task.TOKEN_CLASSIFICATION),
     ("mpnet", Task.TEXT_CLASSIFICATION),
     ("modernbert", Task.TEXT_CLASSIFICATION),
+    ("distilbert", Task.FEATURE_EXTRACTION),
+    ("modernbert", Task.FILL_MASK),
 )
 """One of each kind of attention, positions and head; every architecture with every task is tried by
 ``benchmarks/architectures.py``, and BERT in the contract suite."""
@@ -39,7 +41,7 @@ def test_exported_file_answers_as_torch(architecture: str, task: Task, tmp_path:
         inputs = sample_inputs(config["vocab_size"], rows, tokens, pad_id=config["pad_token_id"])
         expected, found = model.run(inputs), graph.run(inputs)
         assert list(found) == list(expected)
-        if task is not Task.TEXT_CLASSIFICATION:
+        if task in PER_TOKEN:
             mask = inputs["attention_mask"].astype(bool)
             expected = {name: array[mask] for name, array in expected.items()}
             found = {name: array[mask] for name, array in found.items()}
@@ -50,7 +52,7 @@ def test_a_file_that_differs_is_refused_and_not_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     another = tiny_graphs().fp32.read_bytes()
-    monkeypatch.setattr(export, "_write", lambda _, __, path, ___: path.write_bytes(another))
+    monkeypatch.setattr(export, "_write", lambda _, __, ___, path, ____: path.write_bytes(another))
     folder = tiny_checkpoint(tmp_path / "other", "bert", Task.TEXT_CLASSIFICATION, seed=1)
     with pytest.raises(CheckpointError, match="differs from torch"):
         export_onnx(folder, Task.TEXT_CLASSIFICATION, tmp_path / "onnx" / "model.onnx")
