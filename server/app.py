@@ -19,7 +19,7 @@ from server.auth import KeyRing
 from server.catalog import Found, find_models
 from server.client import EnginePool
 from server.drain import Drain
-from server.engine_process import ENGINES, RunEngine
+from server.engine_process import ENGINES, RunEngine, run_lane
 from server.errors import unrouted
 from server.front import Front
 from server.lanes import Lane
@@ -27,6 +27,10 @@ from server.litserve_adapter import EngineApi, TuneServer
 from server.logs import configure_logging
 from server.metrics import Metrics
 from server.openapi import describe
+from server.rollout import Rollout
+from server.roster import Roster
+from server.routes.admin import admin_routes
+from server.routes.admin_section import admin_section
 from server.routes.health import health_routes, health_section
 from server.routes.inference import inference_routes
 from server.routes.inference_section import inference_section
@@ -66,7 +70,7 @@ def serve(settings: Settings) -> int:
     found = find_models(settings)
     if settings.strict and found.refused:
         raise CheckpointError("; ".join(f"{one.name}: {one.reason}" for one in found.refused))
-    if not found.versions and not found.refused:
+    if not found.versions and not found.refused and settings.admin_key is None:
         raise CheckpointError(
             f"There is no model in {settings.store}: run `make models`, publish one with"
             " `tuneserve models add FOLDER --name NAME`, or name one with --model NAME=FOLDER."
@@ -119,15 +123,17 @@ def build_server(
     metrics = Metrics()
     accelerator = "cuda" if settings.device != "cpu" and gpu_count() else "cpu"
     devices = gpu_count() if accelerator == "cuda" else 1
+    roster = Roster(folder / "roster")
+    roster.write(found)
     lanes = found.lanes()
     apis = [
         EngineApi(
             lane,
-            functools.partial(engines[lane], settings, loads),
+            functools.partial(run_lane, engines[lane], settings, roster, lane),
             folder,
             settings.engines_per_device if lane is Lane.ENCODING else 1,
         )
-        for lane, loads in lanes.items()
+        for lane in lanes
     ]
     pool = EnginePool(
         {api.lane: api.socket_paths(devices) for api in apis},
@@ -151,6 +157,7 @@ def build_server(
         drain=drain,
         server_pid=os.getpid(),
     )
+    rollout = Rollout(settings, roster, pool)
     metrics.watch(pool, lambda: drain.in_flight)
     app = server.app
     app.title, app.version = "tuneserve", "0.1.0"
@@ -159,7 +166,8 @@ def build_server(
         *inference_routes(front),
         *openai_routes(front),
         *text_embeddings_routes(front),
-        *open_inference_routes(front),
+        *open_inference_routes(front, rollout),
+        *admin_routes(front, rollout),
         *model_routes(front),
         *health_routes(front),
         *page_routes(app),
@@ -179,6 +187,7 @@ def build_server(
         text_embeddings_section(),
         open_inference_section(),
         model_section(),
+        admin_section(),
         health_section(),
     ]
     describe(app, sections, keys=keys.asks)

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from contracts.errors import BackendFailure, CheckpointError, ServingError, Unkn
 from contracts.tasks import Task
 from handlers.load import load_pipeline
 from model_store.backends.base import BackendChoice
-from model_store.hashing import verify_hashes
 from model_store.manifest import Manifest
 from model_store.sources import open_source
 from model_store.store import Store
@@ -45,7 +44,7 @@ class Found:
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """Every model before anything is loaded."""
-        return (*map(_loading, self.versions), *self.refused)
+        return (*map(loading_status, self.versions), *self.refused)
 
 
 def find_models(settings: Settings) -> Found:
@@ -56,17 +55,10 @@ def find_models(settings: Settings) -> Found:
     """
     store = Store(settings.store)
     versions: list[ModelVersion] = []
-    refused: list[ModelStatus] = []
     found, broken = store.scan()
     for name in dict.fromkeys(version.name for version in found):
-        mine = [version for version in found if version.name == name]
-        try:
-            current = store.resolve(name).version
-        except (CheckpointError, UnknownModel):
-            current = None  # broken, as scan has told: what an alias names is served all the same
-        versions += [one for one in mine if one.aliases or one.version == current]
-    for where, error in broken:
-        refused.append(_refused(where, str(error)))
+        versions += served_versions(store, [one for one in found if one.name == name])
+    refused = [_refused(where, str(error)) for where, error in broken]
     for one in settings.model:
         name, _, reference = one.partition("=")
         try:
@@ -78,63 +70,60 @@ def find_models(settings: Settings) -> Found:
     return Found(tuple(versions), tuple(refused))
 
 
-def load_models(
-    found: Found,
-    choice: BackendChoice,
-    pipelines: dict[str, Any],
-    announce: Callable[[tuple[ModelStatus, ...]], None],
-) -> None:
-    """Verify, load and warm every model, one after the other.
+def served_versions(store: Store, good: Sequence[ModelVersion]) -> list[ModelVersion]:
+    """Of the good versions of one model, those that are served unasked; see ``find_models``."""
+    name = good[0].name
+    try:
+        current = store.resolve(name).version
+    except (CheckpointError, UnknownModel):
+        current = None  # broken, as scan has told: what an alias names is served all the same
+    return [one for one in good if one.aliases or one.version == current]
+
+
+def load_version(
+    version: ModelVersion, choice: BackendChoice, checked: Future[None]
+) -> tuple[ModelStatus, Any]:
+    """Verify, load and warm one version.
 
     Args:
-        found: what ``find_models`` returned.
+        version: to load.
         choice: backend, precision, device and threads.
-        pipelines: takes the good ones, by ``name@version``, each before it is announced; what a
-            lane's models are answered by: ``Pipeline``, or ``GenerationPipeline``.
-        announce: called with all statuses whenever one changes.
+        checked: ends when its files' hashes were compared.
+
+    Returns:
+        Its status, ``ready`` or ``refused`` with the reason; and what answers: a ``Pipeline``, a
+        ``GenerationPipeline``, or None.
     """
-    statuses = {version.id: _loading(version) for version in found.versions}
-
-    def tell() -> None:
-        announce((*statuses.values(), *found.refused))
-
-    tell()
-    # Hashing is one thread's work and does not hold Python's lock: it goes on beside the loading.
-    hashing = ThreadPoolExecutor(1, thread_name_prefix="hash")
-    checks = [hashing.submit(verify_hashes, version) for version in found.versions]
-    for version, checked in zip(found.versions, checks, strict=True):
-        began = time.monotonic()
-        try:
-            pipeline = _load(version, choice, checked)
-        except Exception as error:
-            expected = isinstance(error, CheckpointError)
-            reason = str(error) if expected else f"{type(error).__name__}: {error}"
-            logger.error(
-                "a model is refused: %s", reason, exc_info=not expected, extra={"model": version.id}
-            )
-            statuses[version.id] = replace(statuses[version.id], state="refused", reason=reason)
-        else:
-            pipelines[version.id] = pipeline
-            backend = pipeline.backend
-            statuses[version.id] = replace(
-                statuses[version.id],
-                state="ready",
-                backend=backend.name,
-                precision=backend.precision,
-                device=backend.device,
-                bytes=backend.bytes,
-            )
-            logger.info(
-                "model ready",
-                extra={
-                    "model": version.id,
-                    "backend": backend.name,
-                    "precision": backend.precision,
-                    "seconds": round(time.monotonic() - began, 2),
-                },
-            )
-        tell()
-    hashing.shutdown()
+    began = time.monotonic()
+    status = loading_status(version)
+    try:
+        pipeline = _load(version, choice, checked)
+    except Exception as error:
+        expected = isinstance(error, CheckpointError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        logger.error(
+            "a model is refused: %s", reason, exc_info=not expected, extra={"model": version.id}
+        )
+        return replace(status, state="refused", reason=reason), None
+    backend = pipeline.backend
+    logger.info(
+        "model ready",
+        extra={
+            "model": version.id,
+            "backend": backend.name,
+            "precision": backend.precision,
+            "seconds": round(time.monotonic() - began, 2),
+        },
+    )
+    ready = replace(
+        status,
+        state="ready",
+        backend=backend.name,
+        precision=backend.precision,
+        device=backend.device,
+        bytes=backend.bytes,
+    )
+    return ready, pipeline
 
 
 def _load(version: ModelVersion, choice: BackendChoice, checked: Future[None]) -> Any:
@@ -181,7 +170,8 @@ def _examples(pipeline: Any, text: str) -> list[Any]:
     return schema.model_validate(body).items()
 
 
-def _loading(version: ModelVersion) -> ModelStatus:
+def loading_status(version: ModelVersion) -> ModelStatus:
+    """A version that is not there yet."""
     return ModelStatus(
         name=version.name,
         version=version.version,

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.errors import Unavailable
+from contracts.errors import InvalidRequest, Unavailable
+from model_store.version import ModelVersion
 from server.lanes import Lane
 from server.link import EngineLink
-from server.messages import BatchRan, Decoding, ModelStatus, Work
+from server.messages import BatchRan, Decoding, ModelStatus, Serve, Work
 
 
 class EnginePool:
@@ -66,7 +67,6 @@ class EnginePool:
         """Whether every engine is there with no model still loading."""
         return all(
             link.status is not None
-            and link.status.models
             and all(model.state != "loading" for model in link.status.models)
             for link in self.links
         )
@@ -82,16 +82,47 @@ class EnginePool:
             return None
         return next((link.pid for link in self._of(Lane.of(model.generates)) if link.pid), None)
 
-    def choose(self, lane: Lane, build: Callable[[int], Work]) -> tuple[EngineLink, Work]:
-        """Find the engine of a lane with the least to do, and give the work its id.
+    def choose(
+        self, lane: Lane, model: str, build: Callable[[int], Work]
+    ) -> tuple[EngineLink, Work]:
+        """Find the engine of a lane with the least to do that has a model; give the work its id.
 
         Raises:
-            Unavailable: no engine is there.
+            Unavailable: no engine is there, or none has it yet.
         """
-        up = [link for link in self._of(lane) if link.status is not None]
+        up = [link for link in self._of(lane) if model in link.ready]
         if not up:
             raise Unavailable("The engine is starting; try again in a moment.")
         return min(up, key=lambda link: len(link.waiting)), build(next(self._ids))
+
+    async def serve(self, name: str, versions: Sequence[ModelVersion]) -> None:
+        """Let every engine serve these versions of a model, and only these, each lane its own.
+
+        It ends when all of them do. If one does not they may differ: say again what was before.
+
+        Raises:
+            Unavailable: an engine is not there, or died meanwhile.
+            InvalidRequest: there is no engine for such a model, or a version is refused.
+        """
+        by_lane: dict[Lane, list[ModelVersion]] = {link.lane: [] for link in self.links}
+        for version in versions:
+            lane = Lane.of(version.manifest.generates)
+            if lane not in by_lane:
+                raise InvalidRequest(
+                    f"{version.id} is of a kind that this server was started without"
+                    f" ({'it generates' if lane is Lane.GENERATION else 'it does not generate'}):"
+                    " restart it with such a model."
+                )
+            by_lane[lane].append(version)
+        number = next(self._ids)
+        served = await asyncio.gather(
+            *(link.serve(Serve(number, name, tuple(by_lane[link.lane]))) for link in self.links),
+            return_exceptions=True,
+        )
+        for one in served:
+            error = one if isinstance(one, BaseException) else one.error
+            if error is not None:
+                raise error
 
     def _of(self, lane: Lane) -> Iterable[EngineLink]:
         return (link for link in self.links if link.lane is lane)

@@ -1,50 +1,31 @@
 """What an engine process does from its start to its end, by lane."""
 
-import gc
 import logging
 import multiprocessing as mp
 import os
-import queue
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 from model_store.backends.base import DeviceName
-from server.catalog import Found, load_models
+from server.catalog import Found
 from server.engine import Engine
 from server.generation_engine import GenerationEngine
 from server.hub import Hub
 from server.lanes import Lane
+from server.loader import Loader
 from server.logs import configure_logging
-from server.messages import ModelStatus, Status
+from server.roster import Roster
 from server.settings import Settings
+from server.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
 NEWS_EVERY_S = 0.05
-"""While models load: how often the engine looks whether one is ready."""
+"""While models come or go: how often the engine looks whether one is ready."""
 
 RunEngine = Callable[[Settings, Found, Path, str], None]
 """What a worker process runs: settings, the lane's models, its socket, its device."""
-
-
-class LaneEngine(Protocol):
-    """What the engines of all lanes have in common."""
-
-    @property
-    def pipelines(self) -> dict[str, Any]:
-        """By ``name@version``; models are put in while the engine runs."""
-        ...
-
-    def step(self, wait_s: float | None = None) -> None:
-        """Receive, do one piece of work, answer; wait only when there is nothing to do."""
-        ...
-
-    def announce(self, status: Status) -> None:
-        """Tell every HTTP process how the models are."""
-        ...
 
 
 def run_encoding(settings: Settings, found: Found, path: Path, device: str) -> None:
@@ -75,6 +56,13 @@ ENGINES: dict[Lane, RunEngine] = {
 }
 
 
+def run_lane(
+    run: RunEngine, settings: Settings, roster: Roster, lane: Lane, path: Path, device: str
+) -> None:
+    """What a worker process runs: the engine of a lane with what the lane serves at this moment."""
+    run(settings, roster.of(lane), path, device)
+
+
 def _device_kind(device: str) -> DeviceName:
     """Show this process one device only: frameworks take the first that they see."""
     _, _, index = device.partition(":")
@@ -97,27 +85,13 @@ def _open_hub(settings: Settings, path: Path) -> Hub:
 
 
 def _serve(
-    engine: LaneEngine, hub: Hub, settings: Settings, found: Found, kind: DeviceName
+    engine: Engine | GenerationEngine, hub: Hub, settings: Settings, found: Found, kind: DeviceName
 ) -> None:
-    """Load every model, answer for those that are there; then only step.
-
-    Loading has its own thread, so that readiness and heartbeats are told meanwhile.
-    """
-    news: queue.SimpleQueue[tuple[ModelStatus, ...]] = queue.SimpleQueue()
-    loading = threading.Thread(
-        target=load_models,
-        args=(found, settings.backend_choice(kind), engine.pipelines, news.put),
-        name="load",
-        daemon=True,  # a load that hangs must not outlive the server
-    )
-    loading.start()
+    """Load every model, answer for those that are there, and follow what HTTP processes want."""
+    shelf = Shelf(engine, found, Loader(settings.backend_choice(kind)))
     try:
-        while loading.is_alive() or not news.empty():
-            engine.step(wait_s=NEWS_EVERY_S)
-            while not news.empty():
-                engine.announce(Status(os.getpid(), news.get()))
-        gc.freeze()  # the models' objects stay: collections need not walk them
         while True:
-            engine.step()
+            engine.step(wait_s=NEWS_EVERY_S if shelf.busy else None)
+            shelf.update()
     except EOFError:
         hub.close()

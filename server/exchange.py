@@ -132,6 +132,7 @@ class Exchange:
         sent = time.monotonic()
         return front.engines.choose(
             lane,
+            model.id,
             lambda id: Work(id, self.request_id, model.id, items, sent, self.deadline, stream),
         )
 
@@ -248,10 +249,14 @@ class Endpoint:
                 },
             )
 
+    def admit(self, exchange: Exchange) -> None:
+        """Let the request in, or refuse it; see ``Exchange.enter``."""
+        exchange.enter()
+
     async def _respond(self, exchange: Exchange) -> Response:
         front = self._front
         try:
-            exchange.enter()
+            self.admit(exchange)
             if front.drain.begun and self._asks:
                 raise Unavailable("The server is shutting down; send it elsewhere.")
             return await self._handle(exchange)

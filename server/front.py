@@ -33,7 +33,7 @@ class Front:
 
     def model(self, reference: str) -> ModelStatus:
         """The model that a URL names; see ``find_model``."""
-        if not self.models:
+        if not self.models and not self.engines.ready:
             raise Unavailable("The engine is starting; try again in a moment.", 2)
         return find_model(reference, self.models)
 
@@ -41,6 +41,6 @@ class Front:
         self, fits: Callable[[ModelStatus], bool] = lambda _: True, needs: str = ""
     ) -> ModelStatus:
         """The model of the paths that name none; see ``find_default``."""
-        if not self.models:
+        if not self.models and not self.engines.ready:
             raise Unavailable("The engine is starting; try again in a moment.", 2)
         return find_default(self.models, self.settings.default_model, fits, needs)

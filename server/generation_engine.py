@@ -70,6 +70,12 @@ class GenerationEngine(Intake[GenerationJob]):
                 self._tell(model, scheduler)
         self.hub.flush()
 
+    def forget(self, model: str) -> Any:
+        """Give up a model that nothing works on; returns its pipeline."""
+        self._schedulers.pop(model, None)
+        self._told.pop(model, None)
+        return super().forget(model)
+
     def _prepare(self, model: str, jobs: Sequence[GenerationJob]) -> None:
         handler = self.pipelines[model].handler
         began = time.perf_counter()

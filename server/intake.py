@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from contracts.errors import BackendFailure, DeadlineExceeded, ServingError
+from contracts.errors import BackendFailure, DeadlineExceeded, ServingError, Unavailable
 from contracts.schemas import texts_of
 from handlers.base import Prepared
 from server.hub import Connection, Hub
 from server.jobs import Job
-from server.messages import Cancel, Ping, Pong, Status, Work
+from server.messages import Cancel, Ping, Pong, Serve, Status, Work
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class Intake(Generic[AnyJob]):
     def __init__(self, hub: Hub) -> None:
         """Serve over ``hub``."""
         self.hub = hub
+        self.pipelines: dict[str, Any] = {}
+        self.orders: deque[tuple[Connection, Serve]] = deque()
         self.status: Status | None = None
         self._waiting: deque[AnyJob] = deque()
         self._jobs: dict[tuple[Connection, int], AnyJob] = {}
@@ -49,14 +51,30 @@ class Intake(Generic[AnyJob]):
                     if self.status is not None:
                         self.hub.post(connection, self.status)
                 case Work():
-                    job = self.job_class(message, connection)
-                    self._jobs[connection, message.id] = job
-                    self._waiting.append(job)
+                    self._accept(self.job_class(message, connection))
+                case Serve():
+                    self.orders.append((connection, message))
                 case Cancel():
                     if (connection, message.id) in self._jobs:
                         self._jobs.pop((connection, message.id)).dropped = True
                 case Ping():
                     self.hub.post(connection, Pong())
+
+    def works_on(self, model: str) -> bool:
+        """Whether a request of that model is not answered yet."""
+        return any(job.work.model == model for job in self._jobs.values())
+
+    def forget(self, model: str) -> Any:
+        """Give up a model that nothing works on; returns its pipeline."""
+        return self.pipelines.pop(model)
+
+    def _accept(self, job: AnyJob) -> None:
+        self._jobs[job.connection, job.work.id] = job
+        if job.work.model in self.pipelines:
+            self._waiting.append(job)
+        else:
+            error = Unavailable(f"{job.work.model} is not loaded here; send it again.")
+            self._reply(job, [error] * len(job.work.items))
 
     def _over(self, job: AnyJob) -> bool:
         """Whether nobody waits for this job any more; its deadline is answered here."""

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from contracts.errors import Unavailable
 from server.lanes import Lane
@@ -23,6 +23,8 @@ from server.messages import (
     Done,
     Ping,
     Pong,
+    Serve,
+    Served,
     Status,
     Unpacker,
     Work,
@@ -76,9 +78,12 @@ class EngineLink(asyncio.Protocol):
         self.path = path
         self.status: Status | None = None
         self.waiting: dict[int, asyncio.Future[Done]] = {}
+        self.ready: frozenset[str] = frozenset()
+        """The models that the engine answers, by ``name@version``."""
         self.decoding: dict[str, Decoding] = {}
         """By model; empty while no engine is there."""
         self._streams: dict[int, TokenStream] = {}
+        self._serving: dict[int, asyncio.Future[Served]] = {}
         self._on_batch = on_batch
         self._transport: asyncio.Transport | None = None
         self._unpacker = Unpacker()
@@ -97,6 +102,15 @@ class EngineLink(asyncio.Protocol):
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self.waiting[work.id] = future
         self._transport.write(pack(work))
+        return future
+
+    def serve(self, order: Serve) -> asyncio.Future[Served]:
+        """Send an order; the future fails with ``Unavailable`` when the engine dies."""
+        if self._transport is None:
+            raise Unavailable("The engine is starting; try again in a moment.")
+        future: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        self._serving[order.id] = future
+        self._transport.write(pack(order))
         return future
 
     def stream(self, work: Work) -> TokenStream:
@@ -158,6 +172,12 @@ class EngineLink(asyncio.Protocol):
                     self.decoding[message.model] = message
                 case Status():
                     self.status = message
+                    ready = (model.id for model in message.models if model.state == "ready")
+                    self.ready = frozenset(ready)
+                case Served():
+                    served = self._serving.pop(message.id, None)
+                    if served is not None and not served.done():
+                        served.set_result(message)
                 case Pong():
                     pass
 
@@ -165,10 +185,11 @@ class EngineLink(asyncio.Protocol):
         """asyncio: the engine is gone; nobody waits for it any longer."""
         if self._transport is not None:  # else we left
             logger.warning("the engine is gone", extra={"engine_pid": self.pid, "lane": self.lane})
-        self._transport, self.status = None, None
+        self._transport, self.status, self.ready = None, None, frozenset()
         self.decoding, self._streams = {}, {}
-        waiting, self.waiting = self.waiting, {}
-        for future in waiting.values():
+        waiting: list[asyncio.Future[Any]] = [*self.waiting.values(), *self._serving.values()]
+        self.waiting, self._serving = {}, {}
+        for future in waiting:
             if not future.done():
                 future.set_exception(
                     Unavailable(

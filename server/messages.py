@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from contracts.bodies import bodies_of
+from contracts.errors import ServingError
 from contracts.schemas import Body
 from contracts.tasks import Task
+from model_store.version import ModelVersion
 
 _LENGTH = struct.Struct("<I")
 
@@ -38,6 +40,27 @@ class Cancel:
     """The caller is gone or out of time: what has not run is dropped, a stream ends."""
 
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """From now on these are the versions of a model, with these aliases; see ``server/shelf.py``.
+
+    None: the model is not served any more.
+    """
+
+    id: int
+    name: str
+    versions: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A ``Serve`` was followed, and the ``Status`` that tells of it has been sent."""
+
+    id: int
+    error: ServingError | None = None
+    """Why it was not; then nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     api_key: str | None = Field(
         default=None, description="Ask for this key as Bearer token or X-API-Key.", repr=False
     )
+    admin_key: str | None = Field(
+        default=None,
+        description="Open /admin (load, unload, aliases) to who sends this key; default: closed.",
+        repr=False,
+    )
     keys_file: Path | None = Field(
         default=None,
         description="Ask for a key of this file, made by `tuneserve keys new`; reread on change.",

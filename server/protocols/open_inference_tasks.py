@@ -29,12 +29,12 @@ def input_names(model: ModelStatus) -> tuple[list[str], list[str]]:
         ClassificationBody: ["text_pair"],
         ZeroShotBody: ["candidate_labels"],
     }
-    return ["text"], [name for body in _bodies(model) for name in optional.get(body, [])]
+    return ["text"], [name for body in model.bodies for name in optional.get(body, [])]
 
 
 def output_names(model: ModelStatus) -> dict[str, tuple[str, list[int]]]:
     """Datatype and shape of each output, -1 for the number of items and what is not known."""
-    bodies = _bodies(model)
+    bodies = model.bodies
     outputs: dict[str, tuple[str, list[int]]] = {}
     if ClassificationBody in bodies:
         outputs |= {"label": ("BYTES", [-1]), "score": ("FP32", [-1])}
@@ -70,7 +70,7 @@ def to_body(model: ModelStatus, request: Inference) -> Body:
         rows = zip(*inputs.values(), strict=True)
         items = [dict(zip(inputs, row, strict=True)) for row in rows]
     content = {"inputs": items, "parameters": parameters}
-    schema = body_for(content, _bodies(model))
+    schema = body_for(content, model.bodies)
     try:
         return schema.model_validate(content)
     except ValidationError as error:
@@ -97,10 +97,6 @@ def to_outputs(body: Body, answers: Sequence[Any]) -> Mapping[str, Callable[[], 
     if isinstance(body, EmbeddingBody):
         outputs["embedding"] = lambda: np.stack(answers).astype(np.float32)
     return outputs | {"output": output}
-
-
-def _bodies(model: ModelStatus) -> tuple[type[Body], ...]:
-    return model.bodies
 
 
 def _check(inputs: Mapping[str, Any], needed: Sequence[str], optional: Sequence[str]) -> None:

@@ -16,14 +16,16 @@ from server.messages import ModelStatus
 from server.protocols.open_inference import HEADER_LENGTH, decode, encode
 from server.protocols.open_inference_models import configuration, index, metadata, statistics
 from server.protocols.open_inference_tasks import to_body, to_outputs
+from server.rollout import Rollout
+from server.routes.admin import AdminEndpoint
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 
 Handle = Callable[[Exchange], Awaitable[Response]]
 
 
-def open_inference_routes(front: Front) -> list[Route]:
-    """The paths of this family."""
+def open_inference_routes(front: Front, rollout: Rollout) -> list[Route]:
+    """The paths of this family; ``load`` and ``unload`` are the administrator's."""
 
     def route(path: str, handle: Handle, method: str = "GET") -> Route:
         endpoint = Endpoint(front, handle, error_response, asks=handle is infer)
@@ -54,6 +56,14 @@ def open_inference_routes(front: Front) -> list[Route]:
         *of_model("/stats", model_statistics),
         *of_model("/infer", infer, "POST"),
         route("/repository/index", repository_index, "POST"),
+        *(
+            Route(
+                f"/v2/repository/models/{{name}}/{end}",
+                AdminEndpoint(front, changing(change), error_response, asks=False),
+                methods=["POST"],
+            )
+            for end, change in (("load", rollout.load), ("unload", rollout.unload))
+        ),
     ]
 
 
@@ -128,6 +138,26 @@ async def repository_index(exchange: Exchange) -> Response:
     except (orjson.JSONDecodeError, AttributeError):
         raise InvalidRequest('The body is not JSON; send {} or {"ready": true}.') from None
     return exchange.respond(index(exchange.models(), only_ready=only_ready))
+
+
+def changing(change: Callable[[str], Awaitable[Any]]) -> Handle:
+    """Loads or unloads the model of the path."""
+
+    async def handle(exchange: Exchange) -> Response:
+        try:
+            body = orjson.loads(await exchange.body() or b"{}")
+            parameters = body.get("parameters") or {}
+        except (orjson.JSONDecodeError, AttributeError):
+            raise InvalidRequest("The body is not JSON; send {}.") from None
+        if set(parameters) - {"unload_dependents"}:
+            raise InvalidRequest(
+                "A model is loaded from the server's own store, as it is: send neither config nor"
+                " files."
+            )
+        await change(exchange.request.path_params["name"])
+        return exchange.respond({})
+
+    return handle
 
 
 def _model(exchange: Exchange) -> ModelStatus:

@@ -88,6 +88,10 @@ def open_inference_section() -> Section:
             | {"requestBody": json_body({"type": "object"}, {"only ready": {"ready": True}})}
         },
     }
+    for end in ("load", "unload"):
+        path = f"/v2/repository/models/{{name}}/{end}"
+        one = look(f"{end.capitalize()} a model; with the administrator's key")
+        paths[path] = {"post": one | {"parameters": [MODEL_NAME]}}
     for version in ("", "/versions/{version}"):
         where = {"parameters": [MODEL_NAME, *([_VERSION] if version else [])]}
         model = f"/v2/models/{{name}}{version}"

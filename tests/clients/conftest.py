@@ -46,6 +46,6 @@ def server(
     models = [f"--model={name}={folder}" for name, folder in checkpoints.items()]
     log = tmp_path_factory.mktemp("log") / "server.log"
     arguments = (f"--store={store}", "--backend=torch", "--precision=fp32", *models)
-    with running(log, *arguments) as one:
+    with running(log, *arguments, SERVE_ADMIN_KEY=ADMIN_KEY) as one:
         one.wait_ready()
         yield one

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import InferenceServerException
 
+from model_store.copying import copy_checkpoint
+from model_store.sources import open_source
+from model_store.store import Store
+from tests.clients.conftest import ADMIN_KEY
 from tests.running import RunningServer
 
 TEXTS = ["Where is my order?", "Thank you, Zoë! 🎉", "refund"]
@@ -142,3 +147,23 @@ def test_statistics_count_what_was_asked(client: InferenceServerClient):
 def test_the_repository_tells_every_model(client: InferenceServerClient):
     index = {each["name"]: each for each in client.get_model_repository_index()}
     assert index["intent"] == {"name": "intent", "version": "1", "state": "READY", "reason": ""}
+
+
+def test_a_model_is_loaded_and_unloaded_with_the_administrators_key(
+    client: InferenceServerClient, store: Path, checkpoints: dict[str, Path]
+):
+    models = Store(store)
+    plain = open_source("later", str(checkpoints["intent"]), cache_root=models.cache_root)
+    models.publish("later", lambda folder: copy_checkpoint(plain, folder))
+    assert not client.is_model_ready("later")
+    with pytest.raises(InferenceServerException, match="administrator's key"):
+        client.load_model("later")
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    client.load_model("later", headers=headers)
+    assert client.is_model_ready("later")
+    assert len(client.infer("later", [tensor("text", TEXTS)]).as_numpy("label")) == 3
+    with pytest.raises(InferenceServerException, match="neither config nor files"):
+        client.load_model("later", headers=headers, config="{}")
+    client.unload_model("later", headers=headers)
+    assert not client.is_model_ready("later")
+    assert "later" not in {each["name"] for each in client.get_model_repository_index()}

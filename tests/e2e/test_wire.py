@@ -113,6 +113,13 @@ def test_the_default_model_must_be_named_where_there_are_several(server: Running
         assert "--default-model" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["admin/models/intent/load", "v2/repository/models/intent/unload"])
+def test_models_are_not_changed_where_there_is_no_administrator(server: RunningServer, path: str):
+    answer = httpx.post(f"{server.url}/{path}", headers={"x-api-key": ""})
+    assert answer.status_code == 403
+    assert "SERVE_ADMIN_KEY" in answer.json()["error"]
+
+
 def test_ready_names_every_model_and_one_engine(server: RunningServer):
     status, report = server.ready()
     assert (status, report["state"]) == (200, "ready")

@@ -1,5 +1,6 @@
 """What the engine loads, and what it refuses although the runtime would take it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from model_store.copying import copy_checkpoint
 from model_store.sources import open_source
 from model_store.store import Store
 from model_store.version import ModelVersion
-from server.catalog import Found, load_models
-from server.messages import ModelStatus
+from server.loader import Loaded, Loader
 from tests.models import tiny_checkpoint
 
 
@@ -24,19 +24,21 @@ def version(tmp_path: Path) -> ModelVersion:
     return store.publish("intent", lambda target: copy_checkpoint(plain, target))
 
 
-def load(version: ModelVersion) -> tuple[dict[str, Pipeline], ModelStatus]:
-    told: list[tuple[ModelStatus, ...]] = []
-    pipelines: dict[str, Pipeline] = {}
-    choice = BackendChoice("torch", "fp32", "cpu", 1)
-    load_models(Found((version,), ()), choice, pipelines, told.append)
-    assert told[0][0].state == "loading"
-    return pipelines, told[-1][0]
+def load(version: ModelVersion) -> Loaded:
+    loader = Loader(BackendChoice("torch", "fp32", "cpu", 1))
+    loader.load(version)
+    while True:
+        assert loader.busy
+        if loaded := loader.take():
+            assert not loader.busy
+            return loaded[0]
+        time.sleep(0.01)
 
 
-def test_a_good_version_is_announced_when_it_answers(version: ModelVersion) -> None:
-    pipelines, status = load(version)
-    assert status.state == "ready"
-    assert list(pipelines) == [version.id] == ["intent@1"]
+def test_a_good_version_is_ready_and_answers(version: ModelVersion) -> None:
+    loaded = load(version)
+    assert (loaded.status.state, loaded.status.id) == ("ready", "intent@1")
+    assert isinstance(loaded.pipeline, Pipeline)
 
 
 @pytest.mark.parametrize("damage", ["a weight", "half of the file"])
@@ -51,7 +53,7 @@ def test_a_damaged_file_is_refused_by_its_hash_whether_or_not_it_loads(
         del content[len(content) // 2 :]
     weights.chmod(0o644)
     weights.write_bytes(content)
-    pipelines, status = load(version)
-    assert pipelines == {}
-    assert status.state == "refused"
-    assert "sha256 differs" in (status.reason or "")
+    loaded = load(version)
+    assert loaded.pipeline is None
+    assert loaded.status.state == "refused"
+    assert "sha256 differs" in (loaded.status.reason or "")
