@@ -67,7 +67,7 @@ class Pipeline:
         """
         if len(rows) > 1 and not self.backend.batchable:
             return [output for row in rows for output in self.run([row], padded_tokens)]
-        outputs = self.backend.run(self._pad(rows, padded_tokens))
+        outputs = self.backend.run(padded(rows, padded_tokens, self.handler.tokenizer.pad_id))
         return [
             self.handler.condense(
                 row,
@@ -83,21 +83,29 @@ class Pipeline:
         """Free the backend."""
         self.backend.close()
 
-    def _pad(self, rows: Sequence[Row], length: int) -> Tensors:
-        shape = (len(rows), length)
-        input_ids = np.full(shape, self.handler.tokenizer.pad_id, dtype=IDS)
-        attention_mask = np.zeros(shape, dtype=IDS)
-        token_type_ids = np.zeros(shape, dtype=IDS)
-        for index, row in enumerate(rows):
-            input_ids[index, : len(row)] = row.input_ids
-            attention_mask[index, : len(row)] = 1
-            token_type_ids[index, : len(row)] = row.token_type_ids
-        arrays = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-        }
-        if MASK_POSITIONS in self.backend.input_names:
-            places = [[row.mask_position] for row in rows if isinstance(row, MaskedRow)]
-            arrays[MASK_POSITIONS] = np.array(places, dtype=IDS)
-        return arrays
+
+def padded(rows: Sequence[Row], length: int, pad_id: int) -> Tensors:
+    """Rows as the arrays of one batch; where they have masks, with ``mask_positions``.
+
+    Args:
+        rows: at least one, none longer than ``length``.
+        length: of every row with its padding.
+        pad_id: of the tokens behind a row's own.
+    """
+    shape = (len(rows), length)
+    input_ids = np.full(shape, pad_id, dtype=IDS)
+    attention_mask = np.zeros(shape, dtype=IDS)
+    token_type_ids = np.zeros(shape, dtype=IDS)
+    for index, row in enumerate(rows):
+        input_ids[index, : len(row)] = row.input_ids
+        attention_mask[index, : len(row)] = 1
+        token_type_ids[index, : len(row)] = row.token_type_ids
+    arrays = {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "token_type_ids": token_type_ids,
+    }
+    if isinstance(rows[0], MaskedRow):
+        places = [[row.mask_position] for row in rows if isinstance(row, MaskedRow)]
+        arrays[MASK_POSITIONS] = np.array(places, dtype=IDS)
+    return arrays

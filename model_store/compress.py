@@ -102,6 +102,29 @@ def single_rows(calibration: Iterable[Tensors], names: set[str]) -> Iterator[Ten
                 yield {name: inputs[name][index : index + 1, :length] for name in sorted(names)}
 
 
+def pooling_names(graph: Any) -> list[str]:
+    """Nodes that stay in float: products of two activations behind the last weight.
+
+    So an embedder adds up its tokens: the sum is the answer, and nothing after it makes rounding
+    good again.
+    """
+    weights = {each.name for each in graph.initializer}
+    made = {output: node for node in graph.node for output in node.output}
+
+    def weighs(name: str) -> bool:
+        """Whether an input is a weight, in int8 or not."""
+        node = made.get(name)
+        return name in weights or (node is not None and all(map(weighs, node.input)))
+
+    names: list[str] = []
+    for node in reversed(graph.node):
+        if node.op_type == "MatMul":
+            if any(map(weighs, node.input)):
+                break
+            names.append(node.name)
+    return names
+
+
 def _by_nncf(model: Any, items: list[Tensors]) -> Any:
     """Quantise in memory, then make the graph what ONNX Runtime accepts and runs fast."""
     import nncf
@@ -112,7 +135,9 @@ def _by_nncf(model: Any, items: list[Tensors]) -> Any:
         subset_size=len(items),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(types=list(FLOAT_OPERATORS), validate=False),
+        ignored_scope=nncf.IgnoredScope(
+            types=list(FLOAT_OPERATORS), names=pooling_names(model.graph), validate=False
+        ),
         fast_bias_correction=True,
     )
     del quantized.graph.value_info[:]
@@ -161,6 +186,7 @@ def _by_onnxruntime(model: Any, items: list[Tensors], path: Path, source: Path) 
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=pooling_names(model.graph),
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,

@@ -158,7 +158,8 @@ def _pooled(mode: str, hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.T
         mask = mask * torch.arange(1, hidden.shape[1] + 1, dtype=mask.dtype).view(1, -1, 1).to(
             mask.device
         )
-    total, count = (hidden * mask).sum(dim=1), mask.sum(dim=1)
+    # By a product: ONNX Runtime adds up a lone row in another order than one of several.
+    total, count = torch.matmul(mask.transpose(1, 2), hidden)[:, 0], mask.sum(dim=1)
     return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
 
 

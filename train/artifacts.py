@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from contracts.tasks import Task
-from contracts.tensors import IDS, Tensors
+from contracts.tensors import Tensors
 from handlers.base import Handler, Prepared
+from handlers.pipeline import padded
 from model_store.manifest import Artifact
 
 TORCH = Artifact(format="torch", precision="fp32", path="model.safetensors")
@@ -104,11 +103,7 @@ def calibration_rows(handler: Any, items: Sequence[Any]) -> Iterator[Tensors]:
         if not isinstance(prepared, Prepared):
             continue
         for row in prepared.rows:
-            yield {
-                "input_ids": np.array([row.input_ids], dtype=IDS),
-                "attention_mask": np.ones((1, len(row)), dtype=IDS),
-                "token_type_ids": np.array([row.token_type_ids], dtype=IDS),
-            }
+            yield padded([row], len(row), pad_id=0)
 
 
 def sample(examples: Sequence[Any], count: int, seed: int) -> list[Any]:

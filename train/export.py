@@ -28,6 +28,7 @@ from train.float_parts import keep_in_float
 from train.labelled import recipe_for
 from train.tasks import training_task
 from train.tasks.base import TrainTask
+from train.unlabelled import UNLABELLED, compress_unlabelled, read_lines
 from train.verify import Exam, Measured
 
 
@@ -41,7 +42,8 @@ def add_artifact(
     """Copy a checkpoint into an empty folder and add an ONNX artifact.
 
     int8 is calibrated on one half of the data and measured on the other, if they are labelled; from
-    a ``.txt`` file (one text per line) it is calibrated only, and stays unverified.
+    a ``.txt`` file (one text per line) it is calibrated only, and stays unverified. A model that
+    embeds is measured on texts alone: its embeddings are compared with those of fp32.
 
     Args:
         version: has a torch artifact.
@@ -74,6 +76,11 @@ def add_artifact(
         export_fp32(folder, manifest.task)
     if precision == "fp32" or calibration is None:
         return _with(manifest, fp32, verified=True), []
+    if manifest.task in UNLABELLED:
+        artifact, found = compress_unlabelled(version, folder, manifest, calibration)
+        if version.artifact("onnx", "fp32") is None:
+            remove(folder, fp32)
+        return _with(manifest, artifact, verified=bool(found) and found[-1].verified), found
     recipe = recipe_for(version.name, manifest, calibration, settings or {})
     job = training_task(recipe)
     typical, held_out = _halves(job, manifest, calibration)
@@ -135,10 +142,7 @@ def _plain_items(manifest: Manifest, path: Path) -> list[Any]:
         raise CheckpointError(
             f"{path}: questions come with contexts; calibrate with a SQuAD JSON file."
         )
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    texts = [line for line in lines if line]
-    if not texts:
-        raise CheckpointError(f"{path} has no text to calibrate with.")
+    texts = read_lines(path)
     parameters = {"long": "truncate"}
     body = bodies_of(manifest.task, generates=manifest.generates)[0]
     return body.model_validate({"inputs": texts, "parameters": parameters}).items()

@@ -8,6 +8,7 @@ from model_store.manifest import Manifest
 from train.recipe import Gates, Recipe
 from train.tasks import training_task
 from train.tasks.base import TrainTask
+from train.unlabelled import UNLABELLED
 
 
 def recipe_for(
@@ -21,7 +22,15 @@ def recipe_for(
         path: the file.
         settings: the ``data`` section of a recipe: format, columns.
         gates: limits; default: those of a recipe.
+
+    Raises:
+        CheckpointError: the version's task is served and not trained here.
     """
+    if manifest.task in UNLABELLED:
+        raise CheckpointError(
+            f"{name} does {manifest.task}, for which no data are labelled here, so that there is "
+            "nothing to score it by."
+        )
     model = {
         "name": name,
         "task": manifest.task,

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,6 +29,16 @@ SHORT_TASKS = {
 """Short names that a recipe may use for the hub's task names."""
 
 
+def _trained(task: Task) -> Task:
+    if task not in SHORT_TASKS.values() and task not in GENERATION_TASKS:
+        raise ValueError(f"{task} is served and not trained here; name one of {_names()}")
+    return task
+
+
+def _names() -> str:
+    return ", ".join(SHORT_TASKS)
+
+
 class Part(BaseModel):
     """A section of the recipe; an unknown key is refused."""
 
@@ -38,7 +49,9 @@ class Model(Part):
     """What is trained, and from what."""
 
     name: str = Field(description="Name in the store.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    task: Annotated[Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name))]
+    task: Annotated[
+        Task, BeforeValidator(lambda name: SHORT_TASKS.get(name, name)), AfterValidator(_trained)
+    ]
     base: str = Field(
         default="minilm",
         description='A checkpoint folder, a hub id, "minilm" (the packaged encoder), or "scratch".',
