@@ -7,8 +7,8 @@ export SERVE_STORE SERVE_PORT
 BIN := .venv/bin
 DONE := .venv/.installed
 DONE_DEV := .venv/.installed-dev
-# LangChain's client wants an older huggingface-hub than the server: the test runs it by itself.
-DONE_LANGCHAIN := .venv-langchain/.installed
+# LangChain wants an older huggingface-hub than the server: its clients, and LlamaIndex's, run by themselves.
+DONE_CLIENTS := .venv-clients/.installed
 # The longest first: two train at a time.
 RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
@@ -23,7 +23,7 @@ serve: $(DONE)  ## Serve the models of the store; train the embedded ones first 
 test: $(DONE_DEV)  ## Unit, parity and contract tests.
 	$(BIN)/python -m pytest -m "not e2e"
 
-e2e: $(DONE_DEV) $(DONE_LANGCHAIN)  ## The real server, real clients, real signals.
+e2e: $(DONE_DEV) $(DONE_CLIENTS)  ## The real server, real clients, real signals.
 	$(BIN)/python -m pytest -m e2e
 
 check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
@@ -59,10 +59,10 @@ $(DONE_DEV): $(DONE)
 	$(PIP) -e '.[dev]'
 	touch $@
 
-$(DONE_LANGCHAIN): tests/e2e/langchain/requirements.txt
-	test -x .venv-langchain/bin/python || $(PYTHON) -m venv .venv-langchain
-	.venv-langchain/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(DONE_CLIENTS): tests/clients/outside/requirements.txt
+	test -x .venv-clients/bin/python || $(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 clean:
-	rm -rf .venv .venv-langchain build *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients build *.egg-info .mypy_cache .ruff_cache

@@ -148,6 +148,14 @@ class FeatureExtractionHandler(Handler[EmbeddingItem, Array]):
         return np.ascontiguousarray(normalized(vector) if wanted else vector)
 
     def _prepare(self, item: EmbeddingItem, ids: list[int]) -> Prepared | ServingError:
+        if item.token_ids is not None:
+            size = self.tokenizer.raw.get_vocab_size()
+            if max(item.token_ids) >= size:
+                return InvalidRequest(
+                    f"token id {max(item.token_ids)}: the model's tokenizer has {size} tokens; send"
+                    " its own ids, or text."
+                )
+            ids = [*ids, *item.token_ids]  # behind those of the prompt
         read = self.reader.rows(ids, item.parameters)
         return read if isinstance(read, ServingError) else Prepared(*read)
 

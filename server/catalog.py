@@ -172,6 +172,7 @@ def _examples(pipeline: Any, text: str) -> list[Any]:
 
 def loading_status(version: ModelVersion) -> ModelStatus:
     """A version that is not there yet."""
+    embedding = version.manifest.embedding
     return ModelStatus(
         name=version.name,
         version=version.version,
@@ -182,6 +183,7 @@ def loading_status(version: ModelVersion) -> ModelStatus:
         labels=tuple(version.manifest.labels),
         generates=version.manifest.generates,
         created=int(version.manifest.created.timestamp()),
+        pooling="+".join(embedding.pooling) if embedding else None,
     )
 
 

@@ -158,6 +158,8 @@ class ModelStatus:
     """Whether it writes its answer token by token, and so can stream it."""
     created: int = 0
     """When the version was made, in seconds since 1970."""
+    pooling: str | None = None
+    """Of models that embed: ``mean``, ``cls``, ...; several with a plus."""
 
     @property
     def id(self) -> str:

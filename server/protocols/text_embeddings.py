@@ -203,7 +203,7 @@ _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 def _model_type(model: ModelStatus) -> dict[str, Any]:
     if model.task == Task.FEATURE_EXTRACTION:
-        return {"embedding": {"pooling": "mean"}}
+        return {"embedding": {"pooling": model.pooling}}
     labels = {str(index): label for index, label in enumerate(model.labels)}
     classes = {
         "id2label": labels,

@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 
 from contracts.tasks import Task
+from tests.embedders import tiny_embedder
 from tests.models import tiny_checkpoint
 from tests.running import RunningServer, running
 
-MODELS = {
+TASKS = {
     "intent": Task.TEXT_CLASSIFICATION,
     "entities": Task.TOKEN_CLASSIFICATION,
     "qa": Task.QUESTION_ANSWERING,
     "summary": Task.SUMMARIZATION,
+    "fill": Task.FILL_MASK,
 }
+LABELS = {"nli": ("contradiction", "neutral", "entailment"), "rerank": ("relevance",)}
+"""Classifiers with labels of their own: zero-shot, and scores of pairs."""
 ADMIN_KEY = "the admin's key"
 
 
@@ -29,7 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Plain checkpoint folders, by model name."""
     root = tmp_path_factory.mktemp("checkpoints")
-    return {name: tiny_checkpoint(root / name, "bert", task) for name, task in MODELS.items()}
+    folders = {name: tiny_checkpoint(root / name, "bert", task) for name, task in TASKS.items()}
+    for name, labels in LABELS.items():
+        task = Task.TEXT_CLASSIFICATION
+        folders[name] = tiny_checkpoint(root / name, "bert", task, labels=labels)
+    prompts = {"prompts": {"query": "the parcel: ", "document": ""}}
+    folders["embed"] = tiny_embedder(root / "embed", settings=prompts)
+    return folders
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,22 @@ def test_every_task_is_asked_with_its_parameters(
     assert summary["summary_text"] in f"{CONTEXT} Thanks."
 
 
+def test_embeddings_are_a_matrix_and_labels_may_be_an_input(
+    server: RunningServer, client: InferenceServerClient
+):
+    result = client.infer("embed", [tensor("text", TEXTS)], parameters={"normalize": True})
+    plain = server.ask("embed", TEXTS, normalize=True).json()
+    assert result.as_numpy("embedding") == pytest.approx(np.array(plain), abs=1e-5)
+    assert json.loads(strings(result, "output")[0]) == pytest.approx(plain[0], abs=1e-5)
+    labels = ["delivery", "payment"]
+    inputs = [tensor("text", TEXTS), tensor("candidate_labels", labels)]
+    result = client.infer("nli", inputs, parameters={"multi_label": True})
+    expected = server.ask("nli", TEXTS, candidate_labels=labels, multi_label=True).json()
+    assert strings(result, "label") == [each[0]["label"] for each in expected]
+    found = client.infer("fill", [tensor("text", ["The [MASK] waits."])], parameters={"top_k": 2})
+    assert len(json.loads(strings(found, "output")[0])) == 2
+
+
 def test_an_input_of_one_column_is_taken(client: InferenceServerClient):
     one = InferInput("text", [2, 1], "BYTES")
     one.set_data_from_numpy(np.array([["a parcel"], ["refund"]], dtype=object))

@@ -1,18 +1,16 @@
 """The clients that people have, unmodified, on a model that generates."""
 
 import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from huggingface_hub import InferenceClient
 
+from tests.clients.environment import outside
 from tests.e2e.writers import MAX_TOKENS, tiny_writer
 from tests.running import RunningServer, running
 
-ROOT = Path(__file__).parents[2]
 TEXT = "The parcel waits in the warehouse of Hamburg. Thank you for the quick answer."
 
 
@@ -119,10 +117,7 @@ def test_openapis_examples_of_generation_are_answered(server: RunningServer):
 
 def test_langchains_endpoint_gets_the_same_answer_in_all_its_ways(server: RunningServer):
     text = plain(server)
-    python = ROOT / ".venv-langchain" / "bin" / "python"  # made by `make e2e`
-    script = ROOT / "tests" / "e2e" / "langchain" / "client.py"
-    command = [python, script, f"{server.url}/models/bart", TEXT]
-    answers = json.loads(subprocess.check_output(command, env={}))
+    answers = outside("langchain_endpoint.py", f"{server.url}/models/bart", TEXT)
     assert answers["invoke"] == answers["streaming"] == answers["ainvoke"] == text
     assert answers["batch"] == [text, text]
     assert "".join(answers["stream"]) == "".join(answers["astream"]) == text

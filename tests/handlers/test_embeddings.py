@@ -63,6 +63,22 @@ def test_an_embedding_is_float32_and_of_length_1_where_the_checkpoint_says_so(em
     np.testing.assert_allclose(raw / np.linalg.norm(raw), vector, atol=1e-6)
 
 
+def test_token_ids_give_the_embedding_of_their_text(pipeline: Pipeline, embed: Embed):
+    parameters = EmbeddingParameters(prompt_name="query")
+    ids = pipeline.handler.tokenizer.encode([TEXTS[0]])[0].ids
+    plain, prompted, unknown = pipeline(
+        [
+            EmbeddingItem("", EmbeddingParameters(), ids),
+            EmbeddingItem("", parameters, ids),
+            EmbeddingItem("", parameters, [10**6]),
+        ]
+    )
+    np.testing.assert_allclose(plain, embed(TEXTS[0]), atol=1e-6)
+    np.testing.assert_allclose(prompted, embed(TEXTS[0], prompt_name="query"), atol=1e-6)
+    assert isinstance(unknown, InvalidRequest)
+    assert "token id 1000000" in str(unknown)
+
+
 def test_dimensions_are_the_first_ones_and_again_of_length_1(embed: Embed):
     raw = embed(TEXTS[0], normalize=False)
     np.testing.assert_array_equal(embed(TEXTS[0], normalize=False, dimensions=8), raw[:8])

@@ -1,7 +1,8 @@
 """LangChain's ``HuggingFaceEndpoint``, unmodified, in an environment of its own.
 
-``python client.py URL PROMPT`` prints, as JSON, the prompt's answer as each of its methods gives
-it. It wants an older huggingface-hub than the server does, so it cannot share its environment.
+``python langchain_endpoint.py URL PROMPT`` prints, as JSON, the prompt's answer as each of its
+methods gives it. It wants an older huggingface-hub than the server does, so it cannot share its
+environment.
 """
 
 import asyncio
