@@ -200,6 +200,7 @@ class Endpoint:
         error: ErrorShape = error_response,
         *,
         asks: bool = True,
+        protocol: str = "hugging-face",
     ) -> None:
         """Answer with ``handle``.
 
@@ -210,8 +211,10 @@ class Endpoint:
             error: the family's shape.
             asks: whether a model is asked. Else it is a look at what is served, which is neither
                 counted nor logged, and is answered during a drain as well.
+            protocol: the family's name in metrics and log.
         """
-        self._front, self._handle, self._error, self._asks = front, handle, error, asks
+        self._front, self._handle, self._error = front, handle, error
+        self._asks, self._protocol = asks, protocol
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: one request; every way out is counted and logged.
@@ -232,7 +235,9 @@ class Endpoint:
         if not self._asks:
             return
         seconds = time.monotonic() - began
-        front.metrics.answered(exchange.model, response.status_code, seconds, exchange.done)
+        front.metrics.answered(
+            exchange.model, self._protocol, response.status_code, seconds, exchange.done
+        )
         key = exchange.caller.name
         if key is not None:
             front.metrics.asked(key, response.status_code)
@@ -243,6 +248,7 @@ class Endpoint:
                     "request_id": exchange.request_id,
                     "client": exchange.request.client.host if exchange.request.client else None,
                     "key": key,
+                    "protocol": self._protocol,
                     "model": exchange.model.id if exchange.model else None,
                     "status": response.status_code,
                     "ms": round(seconds * 1000, 2),

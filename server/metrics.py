@@ -41,7 +41,7 @@ class Metrics:
             return Counter(f"tuneserve_{name}", text, labels, registry=self.registry)
 
         self.requests = counter(
-            "requests", "Requests answered.", ["model", "version", "task", "status"]
+            "requests", "Requests answered.", ["model", "version", "task", "protocol", "status"]
         )
         self.key_requests = counter("key_requests", "Requests by API key.", ["key", "status"])
         self.queue = histogram("queue_seconds", "Wait before the first row ran.", _SECONDS)
@@ -74,20 +74,28 @@ class Metrics:
         self.padded_tokens.labels(ran.model).inc(ran.padded_tokens)
 
     def answered(
-        self, model: ModelStatus | None, status: int, total_s: float, done: Done | None
+        self,
+        model: ModelStatus | None,
+        protocol: str,
+        status: int,
+        total_s: float,
+        done: Done | None,
     ) -> None:
         """Count one answer, good or bad, and its times; unknown models share one series.
 
         Args:
             model: that was asked; None where there is no such.
+            protocol: it was asked in.
             status: of HTTP.
             total_s: from the first header to the last byte.
             done: what the engine sent; None where it was not asked or did not answer.
         """
         if model is None:
-            self.requests.labels("", "", "", str(status)).inc()
+            self.requests.labels("", "", "", protocol, str(status)).inc()
             return
-        self.requests.labels(model.name, str(model.version), model.task, str(status)).inc()
+        self.requests.labels(
+            model.name, str(model.version), model.task, protocol, str(status)
+        ).inc()
         self.total.labels(model.id).observe(total_s)
         self.statistics.answered(model.id, status, total_s, done)
         if done is not None:

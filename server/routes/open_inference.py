@@ -28,7 +28,9 @@ def open_inference_routes(front: Front, rollout: Rollout) -> list[Route]:
     """The paths of this family; ``load`` and ``unload`` are the administrator's."""
 
     def route(path: str, handle: Handle, method: str = "GET") -> Route:
-        endpoint = Endpoint(front, handle, error_response, asks=handle is infer)
+        endpoint = Endpoint(
+            front, handle, error_response, asks=handle is infer, protocol="open-inference"
+        )
         return Route(f"/v2{path}", endpoint, methods=[method])
 
     async def live(_: Request) -> Response:

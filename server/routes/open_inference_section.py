@@ -17,7 +17,7 @@ from server.openapi import (
 from server.protocols.open_inference import InferRequest
 
 ASKING = (400, 401, 403, 404, 413, 429, 500, 503, 504)
-LOOKING = (400, 401, 403, 404, 429, 503)
+LOOKING = (400, 401, 403, 404, 413, 429, 503)
 EXAMPLES: dict[str, Any] = {
     "two texts": {
         "inputs": [

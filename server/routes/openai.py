@@ -28,7 +28,11 @@ _FIELDS = ("input", "model", "encoding_format", "dimensions", "user")
 def openai_routes(front: Front) -> list[Route]:
     """The paths of this family."""
     return [
-        Route("/v1/embeddings", Endpoint(front, embeddings, error_response), methods=["POST"]),
+        Route(
+            "/v1/embeddings",
+            Endpoint(front, embeddings, error_response, protocol="openai"),
+            methods=["POST"],
+        ),
         Route("/v1/models", Endpoint(front, listing, error_response, asks=False)),
         Route("/v1/models/{name}", Endpoint(front, one_model, error_response, asks=False)),
     ]

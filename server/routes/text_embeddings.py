@@ -76,7 +76,9 @@ def text_embeddings_routes(front: Front) -> list[Route]:
 
     def both(path: str, handle: Callable[[Exchange], Awaitable[Response]]) -> list[Route]:
         looks = path == "/info"
-        endpoint = Endpoint(front, handle, error_response, asks=not looks)
+        endpoint = Endpoint(
+            front, handle, error_response, asks=not looks, protocol="text-embeddings-inference"
+        )
         methods = ["GET" if looks else "POST"]
         return [Route(where + path, endpoint, methods=methods) for where in ("", "/tei/{name}")]
 

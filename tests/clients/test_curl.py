@@ -80,3 +80,11 @@ def test_the_administrator_unloads_and_loads(server: RunningServer):
     assert status == 200
     assert [one["name"] for one in answer["models"]] == ["fill"]
     assert curl(server, "/models/fill/health")[0] == 200
+
+
+def test_metrics_tell_each_protocol(server: RunningServer):
+    for path, body in FAMILIES.values():
+        assert curl(server, path, "--data", body)[0] == 200
+    shown = curl(server, "/metrics")[1]
+    for protocol in ("hugging-face", "openai", "text-embeddings-inference", "open-inference"):
+        assert f'protocol="{protocol}"' in shown

@@ -48,7 +48,8 @@ class Bench:
         return parsed(answer.text)
 
     def answered(self, status: int) -> float:
-        labels = f'model="bart",status="{status}",task="summarization",version="1"'
+        labels = 'model="bart",protocol="hugging-face",'
+        labels += f'status="{status}",task="summarization",version="1"'
         return self.http.metric(f"tuneserve_requests_total{{{labels}}}")
 
 
