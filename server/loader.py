@@ -1,6 +1,5 @@
 """Models are loaded, and freed, in a thread of their own: the engine's loop goes on answering."""
 
-import gc
 import logging
 import queue
 import threading
@@ -68,9 +67,7 @@ class Loader:
 
         def work() -> None:
             while pipelines:
-                pipelines.pop().close()
-            gc.unfreeze()  # their objects were frozen with all others
-            gc.collect()
+                pipelines.pop().close()  # the last reference: a collection would hold up the loop
 
         self._order(work)
 

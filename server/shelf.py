@@ -154,7 +154,6 @@ class Shelf:
 
     def _free(self, pipelines: list[Any]) -> None:
         if pipelines:
-            self._frozen = False
             self._loader.free(pipelines)
 
     def _announce(self) -> None:
