@@ -56,7 +56,7 @@ class EnginePool:
 
     @property
     def models(self) -> tuple[ModelStatus, ...]:
-        """The models of every lane, as its first engine that is there sees them.
+        """The models of every lane, as that of its engines sees them which has most of them ready.
 
         While none is there, a lane's models are loading.
         """
@@ -95,10 +95,18 @@ class EnginePool:
             raise Unavailable("The engine is starting; try again in a moment.")
         return min(up, key=lambda link: len(link.waiting)), build(next(self._ids))
 
-    async def serve(self, name: str, versions: Sequence[ModelVersion]) -> None:
+    async def serve(
+        self, name: str, versions: Sequence[ModelVersion], *, back: bool = False
+    ) -> None:
         """Let every engine serve these versions of a model, and only these, each lane its own.
 
-        It ends when all of them do. If one does not they may differ: say again what was before.
+        It ends when all of them do. If one does not they may differ: take it back.
+
+        Args:
+            name: of the model.
+            versions: that it has from now on.
+            back: these were served before a change that failed. An engine that is not there does
+                not matter then: it starts with them.
 
         Raises:
             Unavailable: an engine is not there, or died meanwhile.
@@ -114,24 +122,27 @@ class EnginePool:
                     " restart it with such a model."
                 )
             by_lane[lane].append(version)
+        up = [link for link in self.links if link.status is not None]
+        if len(up) < len(self.links) and not back:
+            raise Unavailable("An engine is starting; try again in a moment.", 2)
         number = next(self._ids)
         served = await asyncio.gather(
-            *(link.serve(Serve(number, name, tuple(by_lane[link.lane]))) for link in self.links),
+            *(link.serve(Serve(number, name, tuple(by_lane[link.lane]))) for link in up),
             return_exceptions=True,
         )
         for one in served:
             error = one if isinstance(one, BaseException) else one.error
-            if error is not None:
+            if error is not None and not (back and isinstance(error, Unavailable)):
                 raise error
 
     def _of(self, lane: Lane) -> Iterable[EngineLink]:
         return (link for link in self.links if link.lane is lane)
 
     def _models(self, lane: Lane) -> tuple[ModelStatus, ...]:
-        status = next((link.status for link in self._of(lane) if link.status), None)
-        if status is not None:
-            self._seen[lane] = status.models
-            return status.models
+        most = max(self._of(lane), key=lambda link: len(link.ready) if link.status else -1)
+        if most.status is not None:
+            self._seen[lane] = most.status.models
+            return most.status.models
         return tuple(
             model if model.state == "refused" else replace(model, state="loading")
             for model in self._seen[lane]

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from contracts.errors import ServingError, Unavailable
+from contracts.errors import InvalidRequest, ServingError, Unavailable
 from server.callers import CLIENT_GONE, CallerGone, first_of
 from server.errors import error_response, request_id_of
 from server.front import Front
@@ -113,7 +113,10 @@ class Exchange:
 
         Raises:
             RequestTooLarge: it has more bytes than one request may have.
+            InvalidRequest: it is compressed.
         """
+        if "content-encoding" in self.request.headers:
+            raise InvalidRequest("The body is compressed: send it as it is.")
         return await self.front.admission.body(self.request)
 
     def work(self, items: list[Any], *, stream: bool = False) -> tuple[EngineLink, Work]:

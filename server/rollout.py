@@ -172,7 +172,7 @@ class Rollout:
         """Undo on the engines that did follow; one that is not there will read the roster."""
         try:
             async with asyncio.timeout(LOAD_WITHIN_S):
-                await self._engines.serve(name, before)
+                await self._engines.serve(name, before, back=True)
         except (InvalidRequest, Unavailable, TimeoutError) as error:
             logger.error("a change could not be undone: %s", error, extra={"model": name})
 

@@ -122,6 +122,19 @@ def test_an_input_of_one_column_is_taken(client: InferenceServerClient):
     assert client.infer("intent", [one]).as_numpy("label").shape == (2,)
 
 
+def compressed(client: InferenceServerClient) -> str:
+    with pytest.raises(InferenceServerException) as raised:
+        client.infer("intent", [tensor("text", TEXTS)], request_compression_algorithm="gzip")
+    return str(raised.value.message())
+
+
+def test_a_timeout_in_microseconds_is_kept(client: InferenceServerClient):
+    with pytest.raises(InferenceServerException) as raised:
+        client.infer("intent", [tensor("text", TEXTS * 60)], timeout=1000)
+    assert raised.value.status() == "504"
+    assert client.infer("intent", [tensor("text", TEXTS)], timeout=20_000_000)
+
+
 def test_errors_are_the_servers_sentence(client: InferenceServerClient):
     def failure(model: str, *inputs: InferInput, **parameters: Any) -> InferenceServerException:
         with pytest.raises(InferenceServerException) as raised:
@@ -136,6 +149,7 @@ def test_errors_are_the_servers_sentence(client: InferenceServerClient):
     assert "it has text" in failure("intent", tensor("tekst", TEXTS)).message()
     assert "top_k" in failure("intent", text, topk=1).message()
     assert failure("intent", tensor("text", ["a " * 500])).status() == "413"
+    assert "compressed" in compressed(client)
     unequal = failure("qa", tensor("question", TEXTS), tensor("context", ["a"]))
     assert "same number" in unequal.message()
 

@@ -1,5 +1,6 @@
 """Models are loaded, exchanged and taken away while the server answers."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -180,3 +181,22 @@ def test_the_administrators_key_is_asked_for(server: RunningServer):
     assert httpx.post(f"{server.url}/admin/models/intent/load").status_code == 401
     index = f"{server.url}/v2/repository/models/intent/unload"
     assert httpx.post(index).status_code == 401
+
+
+def test_a_server_may_start_without_a_model_and_get_its_first_one(tmp_path: Path):
+    store = Store(tmp_path / "store")
+    arguments = (f"--store={store.root}", "--backend=torch", "--precision=fp32")
+    with running(tmp_path / "log", *arguments, SERVE_ADMIN_KEY=KEY) as server:
+        ends = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if server.ready()[1]["state"] == "no_model":
+                    break
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        assert server.ready()[0] == 503
+        assert server.ask("first", "a").status_code == 404
+        publish(store, tmp_path, "first", 1)
+        assert admin(server, "first/load").status_code == 200
+        assert server.ready()[0] == 200
+        assert server.ask("first", "a").status_code == 200
