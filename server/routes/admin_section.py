@@ -51,7 +51,8 @@ def admin_section() -> Section:
             ),
             f"{root}/rollback": post(
                 "Point an alias back",
-                json_body(refer("RollbackBody"), {"production": {"alias": "production"}}),
+                json_body(refer("RollbackBody"), {"production": {"alias": "production"}})
+                | {"required": False},
             ),
         },
         schemas=schemas_of(

@@ -65,6 +65,7 @@ _BINARY = (
 def open_inference_section() -> Section:
     """The paths of ``open_inference_routes``."""
     something = {"type": "object"}
+    optional = {"required": False}
 
     def look(summary: str, schema: dict[str, Any] = something) -> dict[str, Any]:
         return _operation(summary, schema, LOOKING)
@@ -85,7 +86,7 @@ def open_inference_section() -> Section:
             "post": look(
                 "Every model and its state", {"type": "array", "items": {"type": "object"}}
             )
-            | {"requestBody": json_body({"type": "object"}, {"only ready": {"ready": True}})}
+            | {"requestBody": json_body(something, {"only ready": {"ready": True}}) | optional}
         },
     }
     for end in ("load", "unload"):

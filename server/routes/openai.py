@@ -33,8 +33,10 @@ def openai_routes(front: Front) -> list[Route]:
             Endpoint(front, embeddings, error_response, protocol="openai"),
             methods=["POST"],
         ),
-        Route("/v1/models", Endpoint(front, listing, error_response, asks=False)),
-        Route("/v1/models/{name}", Endpoint(front, one_model, error_response, asks=False)),
+        *(
+            Route(path, Endpoint(front, handle, error_response, asks=False), methods=["GET"])
+            for path, handle in (("/v1/models", listing), ("/v1/models/{name}", one_model))
+        ),
     ]
 
 

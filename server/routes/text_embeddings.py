@@ -105,6 +105,7 @@ def answering(operation: Operation) -> Callable[[Exchange], Awaitable[Response]]
         model = _model(exchange, operation.fits, operation.needs)
         exchange.take(model)
         body: TeiBody = parse_body(operation.body, await exchange.body())
+        _check(model, operation.fits, operation.needs)
         answers = await exchange.ask(body.items())
         raise_first(answers)
         return exchange.respond(body.shape(answers))
@@ -115,7 +116,8 @@ def answering(operation: Operation) -> Callable[[Exchange], Awaitable[Response]]
 async def info(exchange: Exchange) -> Response:
     """What the model is, and what this server takes."""
     front = exchange.front
-    model = _model(exchange, lambda one: classifies(one) or embeds(one), "classifies or embeds")
+    model = _model(exchange, _either, "classifies or embeds")
+    _check(model, _either, "classifies or embeds")
     return exchange.respond(information(model, front.settings, exchange.request.app.version))
 
 
@@ -124,6 +126,13 @@ def _model(exchange: Exchange, fits: Callable[[ModelStatus], bool], needs: str) 
     name = exchange.request.path_params.get("name")
     model = front.default_model(fits, needs) if name is None else exchange.named(name)
     exchange.caller.check_model(model.name)
+    return model
+
+
+def _check(model: ModelStatus, fits: Callable[[ModelStatus], bool], needs: str) -> None:
     if not fits(model):
         raise WrongModel(f"{model.name} is a model for {model.task}; this asks one that {needs}.")
-    return model
+
+
+def _either(model: ModelStatus) -> bool:
+    return classifies(model) or embeds(model)
