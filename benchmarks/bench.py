@@ -29,7 +29,6 @@ from benchmarks.verdicts import verdicts
 from benchmarks.wrk import drive, find_wrk
 from model_store.version import ModelVersion
 
-MODEL = "text-classification"
 CLIENTS = (1, 16, 64, 256)
 QUICK = {"clients": "1,64", "rounds": 1, "seconds": 1.0, "engines": "onnxruntime-int8"}
 MANY = 256
@@ -90,7 +89,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     find_wrk()  # fails before anything is made
     facts = machine()
     say("the model")
-    version = published(arguments.home / "store", MODEL, base=arguments.base)
+    version = published(arguments.home / "store", base=arguments.base)
     words = whole_words(version.folder)
     most = version.manifest.max_tokens
     sets = [name for name in arguments.sets.split(",") if name]
@@ -141,7 +140,7 @@ def server(
     """Ours or a peer, on the model."""
     log = folder / f"{name}.log"
     if name == OURS:
-        return ours(arguments.home / "store", version.name, log, arguments.serve)
+        return ours(version, log, arguments.serve)
     return peer(name, version.folder, log)
 
 

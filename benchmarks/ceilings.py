@@ -20,15 +20,18 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks.bare import Run, engines, open_bare
-from benchmarks.checkpoint import published
+from benchmarks.checkpoint import items, published
 from benchmarks.machine import compute_threads, print_machine
-from benchmarks.texts import SETS, SHORT, text_set, whole_words
+from benchmarks.texts import SETS, SHORT, documents, text_set, whole_words
 from contracts.tensors import IDS, Tensors
+from handlers.base import Prepared
+from handlers.load import load_handler
 from handlers.tokenization import Row, TextTokenizer
 from model_store.manifest import read_manifest
 
 BATCH_TOKENS = 4096
-LONE = "lone"
+LONE, DOCUMENTS = "lone", "documents"
+DOCUMENT_TOKENS, DOCUMENT_COUNT = 2000, 24
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
         folder, engine = arguments.child
         serve_orders(Path(folder), engine, arguments.threads)
         return
-    version = published(arguments.home / "store", "text-classification")
+    version = published(arguments.home / "store")
     print_machine()
     print(
         "| engine | short texts/s | mixed texts/s | a lone short text, p50 ms |\n|---|---|---|---|"
@@ -82,7 +85,7 @@ class BareEngine:
         """One round.
 
         Args:
-            what: a set of texts, or ``lone``.
+            what: a set of texts, ``documents`` or ``lone``.
             seconds: about how long.
 
         Returns:
@@ -132,8 +135,10 @@ class Bare:
     def __init__(self, folder: Path, engine: str, threads: int) -> None:
         manifest = read_manifest(folder)
         self._tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
+        self._handler = load_handler(manifest, self._tokenizer)
         words = whole_words(folder)
         self._texts = {one: text_set(one, words, most=manifest.max_tokens) for one in SETS}
+        self._texts[DOCUMENTS] = documents(DOCUMENT_TOKENS, DOCUMENT_COUNT, words)
         self._run: Run = open_bare(folder, manifest.task, engine, threads)
         self._warm: set[str] = set()
 
@@ -169,9 +174,17 @@ class Bare:
 
     def _pass(self, name: str) -> int:
         texts = self._texts[name]
-        rows = [self._tokenizer.row(one.ids) for one in self._tokenizer.encode(texts)]
+        if name == DOCUMENTS:
+            rows = self._windows(texts)
+        else:
+            rows = [self._tokenizer.row(one.ids) for one in self._tokenizer.encode(texts)]
         run_sorted(self._run, rows)
         return len(texts)
+
+    def _windows(self, texts: Sequence[str]) -> list[Row]:
+        """The rows in which the server reads long texts; who reads fewer does less work."""
+        prepared = self._handler.preprocess(items(self._handler.task, texts))
+        return [row for one in prepared if isinstance(one, Prepared) for row in one.rows]
 
 
 def run_sorted(run: Run, rows: Sequence[Row]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.texts import MIXED, text_set, whole_words
-from contracts.bodies import body_of
+from contracts.bodies import BODIES
 from contracts.tasks import Task
 from handlers.load import load_handler
 from handlers.tokenization import TextTokenizer
@@ -34,26 +34,27 @@ CLASSES = {
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
     Task.QUESTION_ANSWERING: "AutoModelForQuestionAnswering",
 }
+OUTSIDE = 1.0
+"""Added to the logit of "O": most tokens are no entity, as in real texts."""
 CALIBRATION_TEXTS = 100
 SEED = 7
 
 
 def published(
-    store: Path, name: str, task: Task = Task.TEXT_CLASSIFICATION, base: Path | None = None
+    store: Path, task: Task = Task.TEXT_CLASSIFICATION, base: Path | None = None
 ) -> ModelVersion:
-    """The model of that name in the store; made and published first if it is not there.
+    """The model of a task in the store, named after it; made and published if it is not there.
 
     Args:
         store: folder of a model store.
-        name: of the model.
         task: chooses the head.
         base: a plain checkpoint folder to publish instead of MiniLM with a random head.
     """
     store.mkdir(parents=True, exist_ok=True)
     home = Store(store)
-    if (store / name).is_dir():
-        return home.resolve(name)
-    return home.publish(name, lambda folder: build(folder, task, base))
+    if (store / task.value).is_dir():
+        return home.resolve(task.value)
+    return home.publish(task.value, lambda folder: build(folder, task, base))
 
 
 def build(folder: Path, task: Task, base: Path | None = None) -> Manifest:
@@ -91,14 +92,19 @@ def random_head(folder: Path, task: Task) -> None:
             label2id={name: index for index, name in enumerate(names)},
             dtype="float32",
         )
+        if task is Task.TOKEN_CLASSIFICATION:
+            model.classifier.bias.data[0] += OUTSIDE
         model.save_pretrained(folder)
     save_tokenizer(Model(name="bench", task=task, base=MINILM), folder)
 
 
-def items(task: Task, texts: Sequence[str], **parameters: Any) -> list[Any]:
-    """What a handler takes; a question is put to each text."""
-    inputs: list[Any] = list(texts)
+def inputs_of(task: Task, texts: Sequence[str]) -> list[Any]:
+    """What ``inputs`` of a request is for each text; a question is put to each."""
     if task is Task.QUESTION_ANSWERING:
-        inputs = [{"question": "what is it about", "context": text} for text in texts]
-    body = {"inputs": inputs, "parameters": parameters}
-    return list(body_of(task, False).model_validate(body).items())
+        return [{"question": "what is it about", "context": text} for text in texts]
+    return list(texts)
+
+
+def items(task: Task, texts: Sequence[str]) -> list[Any]:
+    """What a handler takes."""
+    return list(BODIES[task].model_validate({"inputs": inputs_of(task, texts)}).items())

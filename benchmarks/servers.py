@@ -13,6 +13,8 @@ import httpx
 import psutil
 
 from benchmarks.processes import Family
+from model_store.timings import CACHE_VARIABLE
+from model_store.version import ModelVersion
 from tests.running import free_port, running
 
 OURS = "tuneserve"
@@ -50,20 +52,22 @@ class Target:
 
 @contextlib.contextmanager
 def ours(
-    store: Path, model: str, log: Path, options: Sequence[str] = (), **environment: str
+    version: ModelVersion, log: Path, options: Sequence[str] = (), **environment: str
 ) -> Iterator[Target]:
-    """``tuneserve serve`` on a store, with its defaults unless options say otherwise.
+    """``tuneserve serve`` on a version's store, with its defaults unless options say otherwise.
 
-    No line per request is logged: the peers log none either.
+    No line per request is logged: the peers log none either. Every model of the store is served.
+    What ``auto`` found in other runs is not used: the machine may have been busy then.
     """
+    store = version.folder.parent.parent
     arguments = (f"--store={store}", "--no-access-log", *options)
+    environment = {CACHE_VARIABLE: str(log.parent / "cache"), **environment}
     began = time.monotonic()
     with running(log, *arguments, **environment) as server:
         report = server.wait_ready(READY_WITHIN_S)
         facts = {**report, "ready_s": time.monotonic() - began}
-        yield Target(
-            OURS, f"{server.url}/models/{model}", Family(server.process.pid, parts(report)), facts
-        )
+        family = Family(server.process.pid, parts(report))
+        yield Target(OURS, f"{server.url}/models/{version.name}", family, facts)
 
 
 def parts(report: Mapping[str, Any]) -> dict[int, str]:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -91,8 +92,13 @@ def whole_words(folder: Path) -> list[str]:
     ]
 
 
-def write_bodies(texts: Sequence[str], path: Path) -> Path:
+def documents(tokens: int, count: int, words: Sequence[str]) -> list[str]:
+    """Texts of one length, without special tokens."""
+    return [text_of(tokens, words, seed=f"{tokens} {number}") for number in range(count)]
+
+
+def write_bodies(inputs: Sequence[Any], path: Path) -> Path:
     """A request body per line: what ``cycle.lua`` sends."""
-    lines = [json.dumps({"inputs": text}) for text in texts]
+    lines = [json.dumps({"inputs": one}) for one in inputs]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

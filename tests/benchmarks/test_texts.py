@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from benchmarks.texts import MIXED, SETS, SHORT, text_set, token_counts, whole_words, write_bodies
+from benchmarks.texts import (
+    MIXED,
+    SETS,
+    SHORT,
+    documents,
+    text_set,
+    token_counts,
+    whole_words,
+    write_bodies,
+)
 from tests.models import tiny_tokenizer
 
 
@@ -54,6 +63,14 @@ def test_no_text_is_longer_than_a_model_takes(folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     texts = text_set(MIXED, whole_words(folder), most=64)
     assert max(len(tokenizer.encode(text).ids) for text in texts) == 64
+
+
+def test_documents_are_different_and_of_one_length(folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    texts = documents(200, 4, whole_words(folder))
+    assert len(set(texts)) == 4
+    found = [len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+    assert found == [200] * 4
 
 
 def test_bodies_are_one_json_document_per_line(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The benchmarks run from end to end, on a tiny model: what they find there means nothing."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("benchmarks")
+
+
+def measured(home: Path, base: Path, name: str, *arguments: str) -> dict[str, Any]:
+    """Run one of them, and read its result; it must find that no request failed."""
+    out = home / f"{name}.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--home", str(home), "--base", str(base)]
+    # Named, so that no time goes by for finding out which is fastest.
+    command += ["--out", str(out), "--serve=--backend=onnxruntime", "--serve=--precision=fp32"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| what | found | bar | reached |" in done.stdout
+    return json.loads(out.read_text())
+
+
+def test_a_quick_bench_measures_every_server_and_an_engine(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    found = measured(
+        home, checkpoints["intent"], "bench", "--quick", "--clients=1,8", "--sets=short"
+    )
+    assert set(found["servers"]) == {"tuneserve", "fastapi", "litserve"}
+    for sets in found["servers"].values():
+        for loads in sets.values():
+            assert set(loads) == {"1", "8"}
+            assert all(cell["requests"] > 0 and cell["cpu_ms"] for cell in loads.values())
+    assert found["engines"]["onnxruntime-int8"]["short"]["per_second"] > 0
+    assert found["machine"]["cpu"]
+    assert found["served"]
+
+
+def test_http_alone_tells_the_processor_time_of_each_part(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    options = ("--clients=8", "--rounds=1", "--seconds=1")
+    found = measured(home, checkpoints["intent"], "http_alone", *options)
+    assert found["loads"]["8"]["cpu_ms"].keys() >= {"http", "engine"}
+
+
+def test_overload_sees_the_accepted_the_refused_and_the_wait_that_is_asked_for(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    options = (
+        "--clients=60",
+        "--rounds=1",
+        "--seconds=4",
+        "--sets=short",
+        "--serve=--max-waiting=8",
+    )
+    found = measured(home, checkpoints["intent"], "overload", *options)["sets"]["short"]
+    assert found["accepted"] > 0
+    assert found["refused"] > 0
+    assert found["retry_after_s"] >= 1
+    assert found["other"] == 0
+    assert found["refusal_ms"] is not None
