@@ -7,26 +7,44 @@ cannot show in an answer, and the shapes that a runtime has to compile for are f
 
 import heapq
 import itertools
-from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
-_STEPS = (16, 32, 64, 128, 256, 512)
+_STEPS = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 128))
+"""Up to so many tokens, lengths are multiples of so many: an eighth of a row is padding at most."""
+_LAST_STEP = 256
+
+Cut = Literal["budget", "length", "drained"]
+"""Why a batch ends where it does: the token budget is full; only rows of other lengths or models
+are left; nothing is left."""
 
 
 def padded_length(tokens: int, max_tokens: int) -> int:
-    """The length a row is padded to: 16, 32, 64, ... 512, then multiples of 512.
+    """The length a row is padded to: 8, 16, ... 64, 80, ... 128, 160, ... 256, 320, ... 512, ...
 
     Args:
         tokens: the row's own length, >= 1.
         max_tokens: what the model accepts; never passed, unless the row already does.
     """
-    for step in _STEPS:
-        if tokens <= step:
-            return max(tokens, min(step, max_tokens))
-    return max(tokens, min(-(-tokens // 512) * 512, max_tokens))
+    step = next((step for below, step in _STEPS if tokens <= below), _LAST_STEP)
+    return max(tokens, min(-(-tokens // step) * step, max_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Key, Item]):
+    """Rows that run together."""
+
+    key: Key
+    """The model."""
+    padded_tokens: int
+    """What each row is padded to."""
+    items: list[Item]
+    """The rows, earliest deadline first."""
+    cut: Cut
 
 
 class RowQueue(Generic[Key, Item]):
@@ -37,13 +55,13 @@ class RowQueue(Generic[Key, Item]):
     sharing a batch with one that has it.
     """
 
-    def __init__(self, max_batch_tokens: int) -> None:
+    def __init__(self, budget: Callable[[Key], int]) -> None:
         """Start empty.
 
         Args:
-            max_batch_tokens: padded tokens of one batch; a longer row runs alone.
+            budget: padded tokens of one batch, by model; a longer row runs alone.
         """
-        self.max_batch_tokens = max_batch_tokens
+        self._budget = budget
         self._groups: dict[tuple[Key, int], list[tuple[float, int, Item]]] = {}
         self._arrivals = itertools.count()
 
@@ -59,11 +77,12 @@ class RowQueue(Generic[Key, Item]):
         group = self._groups.setdefault((key, padded_tokens), [])
         heapq.heappush(group, (deadline, next(self._arrivals), item))
 
-    def pop(self) -> tuple[Key, int, list[Item]]:
+    def pop(self, parts: int = 1) -> Batch[Key, Item]:
         """Take the next batch.
 
-        Returns:
-            The model's key, the length to pad to, and the rows, earliest deadline first.
+        Args:
+            parts: batches that can run at the same time from now on; the rows of the group are
+                shared out among them.
 
         Raises:
             IndexError: nothing waits.
@@ -72,11 +91,13 @@ class RowQueue(Generic[Key, Item]):
             raise IndexError("no row waits")
         key, padded = name = min(self._groups, key=lambda each: self._groups[each][0][:2])
         group = self._groups[name]
-        room = max(1, self.max_batch_tokens // padded)
+        room = min(max(1, self._budget(key) // padded), -(-len(group) // parts))
         rows = [heapq.heappop(group)[2] for _ in range(min(room, len(group)))]
+        cut: Cut = "budget"
         if not group:
             del self._groups[name]
-        return key, padded, rows
+            cut = "length" if self._groups else "drained"
+        return Batch(key, padded, rows, cut)
 
 
 def plan_batches(padded_lengths: Sequence[int], max_batch_tokens: int) -> list[list[int]]:
@@ -90,10 +111,10 @@ def plan_batches(padded_lengths: Sequence[int], max_batch_tokens: int) -> list[l
         Lists of indices into ``padded_lengths``; every index appears exactly once, and all rows of
         a batch have the same padded length.
     """
-    queue: RowQueue[None, int] = RowQueue(max_batch_tokens)
+    queue: RowQueue[None, int] = RowQueue(lambda _: max_batch_tokens)
     for index, padded in enumerate(padded_lengths):
         queue.push(None, padded, 0.0, index)
     batches = []
     while queue:
-        batches.append(queue.pop()[2])
+        batches.append(queue.pop().items)
     return batches

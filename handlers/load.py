@@ -39,7 +39,11 @@ def load_pipeline(
     Raises:
         CheckpointError: the tokenizer, the weights or the artifact cannot be used.
     """
-    from model_store.backends.load import load_backend, load_generating_backend
+    from model_store.backends.load import (
+        load_backend,
+        load_generating_backend,
+        measured_batch_tokens,
+    )
 
     folder = version.tokenizer_folder or version.folder
     tokenizer = TextTokenizer.load(folder, version.manifest.max_tokens)
@@ -49,4 +53,6 @@ def load_pipeline(
 
         writer = GenerationHandler(version.manifest, tokenizer)
         return GenerationPipeline(writer, load_generating_backend(version, choice))
-    return Pipeline(load_handler(version.manifest, tokenizer), load_backend(version, choice))
+    backend = load_backend(version, choice)
+    budget = measured_batch_tokens(version, backend, choice)
+    return Pipeline(load_handler(version.manifest, tokenizer), backend, budget)

@@ -17,19 +17,31 @@ from handlers.tokenization import MaskedRow, Row
 from model_store.backends.base import Backend
 from model_store.task_graph import MASK_POSITIONS
 
-DEFAULT_BATCH_TOKENS = 2048
-"""Padded tokens of one batch on a CPU: enough to fill the kernels, short enough to be fair."""
+CPU_BATCH_TOKENS = 512
+"""Padded tokens of one batch: enough to fill a core's kernels, short enough to be fair."""
+GPU_BATCH_TOKENS = 16_384
 
 
 class Pipeline:
     """A handler around a backend."""
 
-    def __init__(self, handler: Handler[Any, Any], backend: Backend) -> None:
+    def __init__(
+        self, handler: Handler[Any, Any], backend: Backend, batch_tokens: int | None = None
+    ) -> None:
+        """Put them together.
+
+        Args:
+            handler: of the model's task.
+            backend: with the model.
+            batch_tokens: padded tokens of one batch; None: what fits most models on its device.
+        """
         self.handler = handler
         self.backend = backend
+        usual = CPU_BATCH_TOKENS if backend.device == "cpu" else GPU_BATCH_TOKENS
+        self.batch_tokens = batch_tokens or usual
 
     def __call__(
-        self, items: Sequence[Any], max_batch_tokens: int = DEFAULT_BATCH_TOKENS
+        self, items: Sequence[Any], max_batch_tokens: int | None = None
     ) -> list[Any | ServingError]:
         """Answer all items, batched; the answer of one never depends on the others.
 
@@ -40,7 +52,7 @@ class Pipeline:
         rows = [row for one in prepared if isinstance(one, Prepared) for row in one.rows]
         lengths = [self.padded_length(row) for row in rows]
         outputs: list[Tensors] = [{}] * len(rows)
-        for batch in plan_batches(lengths, max_batch_tokens):
+        for batch in plan_batches(lengths, max_batch_tokens or self.batch_tokens):
             ran = self.run([rows[index] for index in batch], lengths[batch[0]])
             for index, output in zip(batch, ran, strict=True):
                 outputs[index] = output

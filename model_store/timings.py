@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contracts.errors import CheckpointError
 from model_store.backends.cpu import cpu_summary
@@ -73,6 +73,16 @@ _PACKAGES = {
 }
 
 
+class Timing(NamedTuple):
+    """What was measured of one candidate."""
+
+    cost: float
+    """The geometric mean of the seconds of a lone short row and of one row of a batch; infinite
+    where the runtime refused it."""
+    batch_tokens: int | None = None
+    """The least token budget that is about as fast as any; None of models that generate."""
+
+
 def user_cache() -> Path:
     """The folder for what this machine can make again: ``TUNESERVE_CACHE``, or the user's cache."""
     named = os.environ.get(CACHE_VARIABLE)
@@ -85,11 +95,10 @@ def user_cache() -> Path:
 def timings_of(
     version: ModelVersion, candidates: Sequence["Candidate"], threads: int
 ) -> dict[str, float]:
-    """The cost of each candidate, measured now or at an earlier start.
+    """The cost of each candidate, measured now or at an earlier start; see ``Timing``.
 
     Returns:
-        By candidate id: the geometric mean of the seconds of a lone short row and of one row of a
-        batch. A candidate that did not run is absent.
+        By candidate id. A candidate that did not run is absent.
     """
     path = user_cache() / "timings.json"
     known = _read(path)
@@ -97,13 +106,20 @@ def timings_of(
     missing = [each for each in candidates if keys[each.id] not in known]
     if missing:
         log.info("%s: measuring %s, once", version.id, ", ".join(each.id for each in missing))
-        fresh = {keys[name]: cost for name, cost in measure_all(version, missing, threads).items()}
+        fresh = {keys[name]: one for name, one in measure_all(version, missing, threads).items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.parent):
             known = _read(path) | fresh
             write_atomically(path, json.dumps(known, indent=1, sort_keys=True))
-    costs = {name: known[key] for name, key in keys.items() if key in known}
+    costs = {name: known[key].cost for name, key in keys.items() if key in known}
     return {name: cost for name, cost in costs.items() if math.isfinite(cost)}
+
+
+def batch_tokens_of(version: ModelVersion, candidate: "Candidate", threads: int) -> int | None:
+    """The token budget that was measured for a candidate; None where it was not measured."""
+    known = _read(user_cache() / "timings.json")
+    timing = known.get(timing_key(version, candidate, threads))
+    return timing.batch_tokens if timing else None
 
 
 def timing_key(version: ModelVersion, candidate: "Candidate", threads: int) -> str:
@@ -134,26 +150,26 @@ def _shape(config: dict[str, Any], generates: bool) -> dict[str, Any]:
 
 def measure_all(
     version: ModelVersion, candidates: Sequence["Candidate"], threads: int
-) -> dict[str, float]:
+) -> dict[str, Timing]:
     """Measure candidates in children, one per runtime, one after the other.
 
     Returns:
-        Cost by candidate id: infinite where the runtime refused it, absent where the child failed
-        or took too long, so that the next start tries again.
+        By candidate id: an infinite cost where the runtime refused it, absent where the child
+        failed or took too long, so that the next start tries again.
     """
-    costs: dict[str, float] = {}
+    timings: dict[str, Timing] = {}
     for backend in dict.fromkeys(each.backend for each in candidates):
         mine = [each for each in candidates if each.backend == backend]
         try:
-            costs |= _measure(version, mine, threads)
+            timings |= _measure(version, mine, threads)
         except CheckpointError as error:
             log.warning("%s: %s could not be measured: %s", version.id, backend, error)
-    return costs
+    return timings
 
 
 def _measure(
     version: ModelVersion, candidates: Sequence["Candidate"], threads: int
-) -> dict[str, float]:
+) -> dict[str, Timing]:
     order = {
         "folder": str(version.folder),
         "cache_folder": str(version.cache_folder) if version.cache_folder else None,
@@ -179,18 +195,19 @@ def _measure(
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise CheckpointError(lines[-1])
-    costs: dict[str, float] = {}
-    for name, seconds in json.loads(done.stdout.splitlines()[-1]).items():
-        if isinstance(seconds, str):
-            costs[name] = math.inf
-            log.warning("%s: %s is left out: %s", version.id, name, seconds)
+    timings: dict[str, Timing] = {}
+    for name, found in json.loads(done.stdout.splitlines()[-1]).items():
+        if isinstance(found, str):
+            timings[name] = Timing(math.inf)
+            log.warning("%s: %s is left out: %s", version.id, name, found)
             continue
-        costs[name] = math.sqrt(seconds["lone_s"] * seconds["row_s"])
-    return costs
+        cost = math.sqrt(found["lone_s"] * found["row_s"])
+        timings[name] = Timing(cost, found.get("batch_tokens"))
+    return timings
 
 
-def _read(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, Timing]:
     try:
-        return {str(key): float(cost) for key, cost in read_json(path).items()}
+        return {str(key): Timing(*timing) for key, timing in read_json(path).items()}
     except (CheckpointError, TypeError, ValueError):
         return {}

@@ -122,6 +122,7 @@ def load_version(
         precision=backend.precision,
         device=backend.device,
         bytes=backend.bytes,
+        batch_tokens=getattr(pipeline, "batch_tokens", 0),
     )
     return ready, pipeline
 

@@ -1,13 +1,15 @@
 """The engine: who runs next, with whom.
 
-One process holds all models of one device. It has no timer: it blocks for the first request, takes
-whatever else is there, and while a batch runs the next one gathers in the sockets. ``step`` is the
-whole of it.
+One process holds all models of one device. It has no timer: it blocks until something comes, which
+is work or a batch that is done; whatever waits then goes to the threads that are free, and while
+they run the next batches gather. ``step`` is the whole of it.
 """
 
 import logging
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ import numpy as np
 from contracts.errors import BackendFailure, ServingError
 from contracts.tensors import Tensors
 from handlers.base import Prepared
-from handlers.batching import RowQueue
+from handlers.batching import Batch, RowQueue
 from handlers.pipeline import Pipeline
+from server.crew import Crew, Ran
 from server.hub import Hub
 from server.intake import Intake, preprocess
 from server.jobs import Job, Place
@@ -35,28 +38,63 @@ class Engine(Intake[Job]):
 
     job_class = Job
 
-    def __init__(self, hub: Hub, pipelines: dict[str, Pipeline], max_batch_tokens: int) -> None:
-        """Serve ``pipelines`` (by ``name@version``) over ``hub``."""
-        super().__init__(hub)
-        self.pipelines = pipelines
-        self._rows: RowQueue[str, Place] = RowQueue(max_batch_tokens)
-
-    def step(self, wait_s: float | None = None) -> None:
-        """Receive, tokenise, run one batch, answer; blocks only when there is nothing to do.
+    def __init__(
+        self,
+        hub: Hub,
+        pipelines: dict[str, Pipeline],
+        *,
+        batch_tokens: int | None = None,
+        streams: int = 1,
+        hang_s: float = math.inf,
+    ) -> None:
+        """Serve ``pipelines`` (by ``name@version``) over ``hub``.
 
         Args:
-            wait_s: longest wait for work; None: until some comes.
+            hub: the sockets.
+            pipelines: may change between two steps.
+            batch_tokens: padded tokens of one batch; None: what each model is fastest with.
+            streams: batches that run at once.
+            hang_s: a batch that runs for longer hangs: ``step`` then raises.
         """
-        idle = not self._waiting and not self._rows
-        self._receive(timeout_s=wait_s if idle else 0)
+        super().__init__(hub)
+        self.pipelines = pipelines
+        self._batch_tokens = batch_tokens
+        self._rows: RowQueue[str, Place] = RowQueue(self._budget)
+        self._crew = Crew(streams, hub.wake)
+        self._hang_s = hang_s
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self._waiting or self._rows or self._crew.free < self._crew.size)
+
+    def step(self, wait_s: float | None = None) -> None:
+        """Receive, answer what is done, tokenise, start batches; blocks while there is no news.
+
+        Args:
+            wait_s: longest wait for news; None: until some comes.
+
+        Raises:
+            EOFError: the server is gone.
+            TimeoutError: a batch hangs; the process has to end.
+        """
+        ready = self._waiting or (self._rows and self._crew.free)
+        self._receive(timeout_s=0 if ready else wait_s)
+        for ran in self._crew.take():
+            self._settle(ran)
         self._tokenize()
-        if self._rows:
-            model, padded_tokens, places = self._rows.pop()
-            wanted = [place for place in places if not self._over(place.job)]
-            if wanted:
-                self.hub.flush()  # what is known already does not wait for the batch
-                self._run(model, padded_tokens, wanted)
+        while self._rows and self._crew.free:
+            self._start(self._rows.pop(self._crew.free))
         self.hub.flush()
+        if self._crew.longest_s() > self._hang_s:
+            raise TimeoutError(f"a batch runs for more than {self._hang_s:g} s")
+
+    def works_on(self, model: str) -> bool:
+        """Whether a request of that model is not answered yet, or a batch of it runs."""
+        return super().works_on(model) or self._crew.works_on(model)
+
+    def _budget(self, model: str) -> int:
+        return self._batch_tokens or self.pipelines[model].batch_tokens
 
     def _tokenize(self) -> None:
         """Turn waiting requests into rows: one tokenise call per model for all that is taken."""
@@ -79,47 +117,36 @@ class Engine(Intake[Job]):
             if not places:
                 self._finish(job)
 
-    def _run(self, model: str, padded_tokens: int, places: list[Place]) -> None:
-        """Run one batch; when it fails, halve it until the row that breaks it stands alone."""
-        pipeline = self.pipelines[model]
-        began = time.monotonic()
-        for place in places:
-            place.job.started = place.job.started or began
-        try:
-            outputs = pipeline.run([place.row for place in places], padded_tokens)
-        except Exception:
-            if len(places) > 1:
-                middle = len(places) // 2
-                self._run(model, padded_tokens, places[:middle])
-                self._run(model, padded_tokens, places[middle:])
-                return
-            request_id = places[0].job.work.request_id
-            logger.exception("a row failed", extra={"request_id": request_id, "model": model})
-            outputs = [{}]
-        seconds = time.monotonic() - began
+    def _start(self, batch: Batch[str, Place]) -> None:
+        """Give a batch to a thread, without the rows that nobody wants any more."""
+        wanted = [place for place in batch.items if not self._over(place.job)]
+        if wanted:
+            self._crew.run(self.pipelines[batch.key], replace(batch, items=wanted))
+
+    def _settle(self, ran: Ran) -> None:
+        """Keep each row's output; answer the requests whose last row this was."""
+        places = ran.batch.items
         for job in {place.job: None for place in places}:
-            job.compute_s += seconds
-        for place, output in zip(places, outputs, strict=True):
-            self._settle(place, output)
-        ran = BatchRan(
-            model=model,
+            job.started = job.started or ran.began
+            job.compute_s += ran.seconds
+        for place, output in zip(places, ran.outputs, strict=True):
+            job = place.job
+            if not output or not all(np.isfinite(array).all() for array in output.values()):
+                job.fail_item(place.item)
+            else:
+                job.outputs[place.item][place.part] = output
+            job.rows_left -= 1
+            if job.rows_left == 0:
+                self._finish(job)
+        told = BatchRan(
+            model=ran.batch.key,
             rows=len(places),
             real_tokens=sum(len(place.row) for place in places),
-            padded_tokens=padded_tokens * len(places),
-            compute_s=seconds,
+            padded_tokens=ran.batch.padded_tokens * len(places),
+            compute_s=ran.seconds,
+            cut=ran.batch.cut,
         )
-        self.hub.post(places[0].job.connection, ran)  # after the answers: nobody waits for it
-
-    def _settle(self, place: Place, output: Tensors) -> None:
-        """Keep one row's output; answer its request when it was the last."""
-        job = place.job
-        if not output or not all(np.isfinite(array).all() for array in output.values()):
-            job.fail_item(place.item)
-        else:
-            job.outputs[place.item][place.part] = output
-        job.rows_left -= 1
-        if job.rows_left == 0:
-            self._finish(job)
+        self.hub.post(places[0].job.connection, told)  # after the answers: nobody waits for it
 
     def _finish(self, job: Job) -> None:
         pipeline = self.pipelines[job.work.model]

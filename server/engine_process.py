@@ -5,9 +5,10 @@ import multiprocessing as mp
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from model_store.backends.base import DeviceName
+from model_store.backends.base import BackendChoice, DeviceName
 from server.catalog import Found
 from server.engine import Engine
 from server.generation_engine import GenerationEngine
@@ -32,8 +33,15 @@ def run_encoding(settings: Settings, found: Found, path: Path, device: str) -> N
     """The engine of models that answer in one run: classification, entities, questions."""
     kind = _device_kind(device)
     hub = _open_hub(settings, path)
-    engine = Engine(hub, {}, settings.tokens_per_batch(kind))
-    _serve(engine, hub, settings, found, kind)
+    streams = settings.batches_at_once(kind)
+    engine = Engine(
+        hub,
+        {},
+        batch_tokens=settings.batch_tokens,
+        streams=streams,
+        hang_s=settings.engine_timeout_s,
+    )
+    _serve(engine, hub, replace(settings.backend_choice(kind), streams=streams), found)
 
 
 def run_generation(settings: Settings, found: Found, path: Path, device: str) -> None:
@@ -47,7 +55,7 @@ def run_generation(settings: Settings, found: Found, path: Path, device: str) ->
         os.nice(settings.generation_nice)
     hub = _open_hub(settings, path)
     engine = GenerationEngine(hub, {}, max_kv_bytes=settings.kv_cache_mb << 20)
-    _serve(engine, hub, settings, found, kind)
+    _serve(engine, hub, settings.backend_choice(kind), found)
 
 
 ENGINES: dict[Lane, RunEngine] = {
@@ -85,10 +93,10 @@ def _open_hub(settings: Settings, path: Path) -> Hub:
 
 
 def _serve(
-    engine: Engine | GenerationEngine, hub: Hub, settings: Settings, found: Found, kind: DeviceName
+    engine: Engine | GenerationEngine, hub: Hub, choice: BackendChoice, found: Found
 ) -> None:
     """Load every model, answer for those that are there, and follow what HTTP processes want."""
-    shelf = Shelf(engine, found, Loader(settings.backend_choice(kind)))
+    shelf = Shelf(engine, found, Loader(choice))
     try:
         while True:
             engine.step(wait_s=NEWS_EVERY_S if shelf.busy else None)

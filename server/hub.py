@@ -1,6 +1,7 @@
 """The engine's end of the sockets: one thread, no locks, nothing that a killed peer could hold."""
 
 import contextlib
+import os
 import selectors
 import socket
 from pathlib import Path
@@ -34,12 +35,21 @@ class Hub:
         self._listener.listen(64)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._wakes, self._waker = os.pipe()
+        for end in (self._wakes, self._waker):
+            os.set_blocking(end, False)
+        self._selector.register(self._wakes, selectors.EVENT_READ, data=os.pipe)
         self.connections: list[Connection] = []
         self._posted: dict[Connection, None] = {}
 
     def watch(self, sentinel: int) -> None:
         """Make ``receive`` raise ``EOFError`` once this file descriptor is readable."""
         self._selector.register(sentinel, selectors.EVENT_READ, data=EOFError)
+
+    def wake(self) -> None:
+        """End a ``receive`` that waits, now or at its next call; other threads may do that."""
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it wakes anyway; or closed
+            os.write(self._waker, b"x")
 
     def receive(self, timeout_s: float | None) -> list[tuple[Connection, Any]]:
         """Take all messages that are there; with none, wait.
@@ -55,6 +65,9 @@ class Hub:
         for key, events in self._selector.select(timeout_s):
             if key.data is EOFError:
                 raise EOFError("the server is gone")
+            if key.data is os.pipe:
+                os.read(self._wakes, 4096)
+                continue
             if key.fileobj is self._listener:
                 messages.append((self._accept(), None))
                 continue
@@ -87,6 +100,8 @@ class Hub:
             self._drop(connection)
         self._selector.close()
         self._listener.close()
+        os.close(self._wakes)
+        os.close(self._waker)
 
     def _accept(self) -> Connection:
         sock, _ = self._listener.accept()

@@ -14,6 +14,7 @@ from contracts.bodies import bodies_of
 from contracts.errors import ServingError
 from contracts.schemas import Body
 from contracts.tasks import Task
+from handlers.batching import Cut
 from model_store.version import ModelVersion
 
 _LENGTH = struct.Struct("<I")
@@ -136,6 +137,7 @@ class BatchRan:
     real_tokens: int
     padded_tokens: int
     compute_s: float
+    cut: Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class ModelStatus:
     max_tokens: int | None = None
     labels: tuple[str, ...] = ()
     bytes: int = 0
+    batch_tokens: int = 0
+    """Padded tokens of one batch, unless the server was told others."""
     generates: bool = False
     """Whether it writes its answer token by token, and so can stream it."""
     created: int = 0

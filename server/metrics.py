@@ -50,6 +50,7 @@ class Metrics:
         self.total = histogram("request_seconds", "From body to answer.", _SECONDS)
         self.batch_rows = histogram("batch_rows", "Rows per batch.", _ROWS)
         self.batch_seconds = histogram("batch_seconds", "Time of one backend.run.", _SECONDS)
+        self.batches = counter("batches", "Batches, by why they ended.", ["model", "cut"])
         self.real_tokens = counter("tokens_real", "Tokens without padding.", ["model"])
         self.padded_tokens = counter("tokens_padded", "Tokens with padding.", ["model"])
         self.first_token = histogram(
@@ -70,6 +71,7 @@ class Metrics:
         self.statistics.batch_ran(ran)
         self.batch_rows.labels(ran.model).observe(ran.rows)
         self.batch_seconds.labels(ran.model).observe(ran.compute_s)
+        self.batches.labels(ran.model, ran.cut).inc()
         self.real_tokens.labels(ran.model).inc(ran.real_tokens)
         self.padded_tokens.labels(ran.model).inc(ran.padded_tokens)
 

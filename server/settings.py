@@ -10,9 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_store.backends.base import BackendChoice, BackendName, DeviceName, PrecisionName
-
-GPU_BATCH_TOKENS = 16_384
-CPU_BATCH_TOKENS = 2_048
+from model_store.backends.cpu import compute_threads
 
 
 class Settings(BaseSettings):
@@ -39,6 +37,12 @@ class Settings(BaseSettings):
     device: DeviceName = Field(default="auto", description="Where models run.")
     threads: int | None = Field(
         default=None, ge=1, description="Compute threads per engine; default: the CPU quota."
+    )
+    streams: int | None = Field(
+        default=None,
+        ge=1,
+        description="Batches that one engine runs at once, each with its share of the threads;"
+        " default: 2 where there are 2 threads, 1 on a GPU.",
     )
     engines_per_device: int = Field(default=1, ge=1, description="Engine processes per device.")
     http_processes: int = Field(
@@ -91,7 +95,7 @@ class Settings(BaseSettings):
     batch_tokens: int | None = Field(
         default=None,
         ge=16,
-        description="Padded tokens of one batch; default: 2048 on a CPU, 16384 on a GPU.",
+        description="Padded tokens of one batch; default: measured on a CPU, 16384 on a GPU.",
     )
 
     generation_nice: int = Field(
@@ -150,6 +154,9 @@ class Settings(BaseSettings):
         """What the engine on that kind of device loads models with."""
         return BackendChoice(self.backend, self.precision, device, self.threads)
 
-    def tokens_per_batch(self, device: str) -> int:
-        """The token budget of one batch on that device (``cpu`` or ``cuda``)."""
-        return self.batch_tokens or (CPU_BATCH_TOKENS if device == "cpu" else GPU_BATCH_TOKENS)
+    def batches_at_once(self, device: DeviceName) -> int:
+        """How many batches the engine on that kind of device runs at the same time."""
+        if self.streams is not None:
+            return self.streams
+        threads = self.threads or compute_threads()
+        return 2 if device == "cpu" and threads > 1 else 1

@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "a batch passes its token budget",
         "handlers/batching.py",
-        "max(1, self.max_batch_tokens // padded)",
-        "max(1, self.max_batch_tokens // padded + 1)",
+        "max(1, self._budget(key) // padded)",
+        "max(1, self._budget(key) // padded + 1)",
         "tests/handlers/test_batching.py",
     ),
     Mutant(

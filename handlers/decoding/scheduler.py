@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from contracts.tensors import IDS
-from handlers.batching import padded_length, plan_batches
+from handlers.batching import plan_batches
 from handlers.decoding.running import RunningBatch, search_for
 from handlers.decoding.search import Search, Stops
 from handlers.decoding.settings import Decoding
@@ -182,4 +182,17 @@ class Scheduler:
             self._running[one.search] = one
 
     def _padded(self, one: Generation) -> int:
-        return padded_length(len(one.row), self._max_source_tokens)
+        return source_length(len(one.row), self._max_source_tokens)
+
+
+def source_length(tokens: int, max_tokens: int) -> int:
+    """The length a source is padded to: 16, 32, 64, ... 512, then multiples of 512.
+
+    Few lengths: every change of the longest one moves the caches of all that run.
+
+    Args:
+        tokens: the source's own length, >= 1.
+        max_tokens: what the model accepts; never passed, unless the source already does.
+    """
+    length = -(-tokens // 512) * 512 if tokens > 512 else max(16, 1 << (tokens - 1).bit_length())
+    return max(tokens, min(length, max_tokens))

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from contracts.errors import CheckpointError
 from contracts.tensors import Tensors
+from model_store.backends.cpu import compute_threads
 
 BackendName = Literal["auto", "torch", "onnxruntime", "openvino", "fake"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
@@ -27,7 +28,7 @@ class Backend(Protocol):
     ``logits`` ``(rows, labels)`` or ``(rows, tokens, labels)``; question answering has
     ``start_logits`` and ``end_logits`` ``(rows, tokens)``; feature extraction ``embeddings``
     ``(rows, dimensions)``; fill-mask ``logits`` ``(rows, vocabulary)`` of the masked token. It does
-    not keep its arguments. Not thread-safe: one caller at a time.
+    not keep its arguments. As many threads may call it at once as it was loaded with streams.
     """
 
     name: str
@@ -57,7 +58,14 @@ class BackendChoice:
     precision: PrecisionName = "auto"
     device: DeviceName = "auto"
     threads: int | None = None
-    """Compute threads; None: the CPU quota of the control group."""
+    """Compute threads of all streams; None: the CPU quota of the control group."""
+    streams: int = 1
+    """Batches that run at once, each with its share of the threads."""
+
+    @property
+    def threads_per_stream(self) -> int:
+        """Threads of one batch."""
+        return max(1, (self.threads or compute_threads()) // self.streams)
 
 
 def check_inputs(path: Path, names: Iterable[str]) -> None:

@@ -34,18 +34,30 @@ def load_backend(version: ModelVersion, choice: BackendChoice | None = None) -> 
         config = version.folder / "config.json"
         vocabulary = read_json(config).get("vocab_size", 100) if config.is_file() else 100
         return FakeBackend.for_manifest(version.manifest, vocabulary)
-    threads = choice.threads or compute_threads()
+    threads = choice.threads_per_stream
     if choice.device == "cuda" or (choice.device == "auto" and choice.backend != "openvino"):
         candidate = _on_gpu(choice)
         if candidate is not None:
-            return open_candidate(version, candidate, threads)
+            return open_candidate(version, candidate, threads, choice.streams)
     *others, last = choose_on_cpu(version, choice, threads)
     for candidate in others:
         try:
-            return _opened(version, candidate, threads)
+            return _opened(version, candidate, threads, choice.streams)
         except CheckpointError as error:
             log.warning("%s: %s is left out: %s", version.id, candidate.id, error)
-    return _opened(version, last, threads)
+    return _opened(version, last, threads, choice.streams)
+
+
+def measured_batch_tokens(
+    version: ModelVersion, backend: Backend, choice: BackendChoice
+) -> int | None:
+    """The token budget that a version is fastest with on this CPU; None: it was not measured."""
+    from model_store.timings import batch_tokens_of
+
+    if backend.device != "cpu" or backend.name == "fake":
+        return None
+    candidate = Candidate(backend.name, backend.precision)
+    return batch_tokens_of(version, candidate, choice.threads_per_stream)
 
 
 def load_generating_backend(
@@ -90,8 +102,16 @@ def load_generating_backend(
     raise AssertionError("a choice has at least one pair")
 
 
-def open_candidate(version: ModelVersion, candidate: Candidate, threads: int) -> Backend:
+def open_candidate(
+    version: ModelVersion, candidate: Candidate, threads: int, streams: int = 1
+) -> Backend:
     """Load exactly this candidate.
+
+    Args:
+        version: what is loaded.
+        candidate: how.
+        threads: of each stream.
+        streams: callers at once.
 
     Raises:
         CheckpointError: its runtime refuses.
@@ -127,14 +147,17 @@ def open_candidate(version: ModelVersion, candidate: Candidate, threads: int) ->
                 onnx_path(version, precision),
                 precision=precision,
                 threads=threads,
+                streams=streams,
                 cache_folder=user_cache() / "openvino",
             )
     raise CheckpointError(f"{candidate.backend!r} is no backend.")
 
 
-def _opened(version: ModelVersion, candidate: Candidate, threads: int) -> Backend:
-    backend = open_candidate(version, candidate, threads)
-    log.info("%s runs on %s with %d threads", version.id, candidate.id, threads)
+def _opened(version: ModelVersion, candidate: Candidate, threads: int, streams: int) -> Backend:
+    backend = open_candidate(version, candidate, threads, streams)
+    log.info(
+        "%s runs on %s, %d at once with %d threads each", version.id, candidate.id, streams, threads
+    )
     return backend
 
 

@@ -1,5 +1,6 @@
 """PyTorch: the checkpoint as transformers loads it, in fp32, bf16 or fp16."""
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,13 @@ class TorchBackend:
     batchable = True
 
     def __init__(
-        self, model: Any, task: Task, precision: str, device: str, inputs: frozenset[str]
+        self,
+        model: Any,
+        task: Task,
+        precision: str,
+        device: str,
+        inputs: frozenset[str],
+        threads: int,
     ) -> None:
         """Wrap what ``task_graph`` made; see ``open_torch``."""
         self.precision = precision
@@ -47,12 +54,17 @@ class TorchBackend:
             for tensor in [*model.parameters(), *model.buffers()]
         )
         self._model: Any = model
+        self._threads = threads
+        self._callers = threading.local()
         self._outputs = OUTPUT_NAMES[task]
 
     def run(self, inputs: Tensors) -> Tensors:
         """Execute one padded batch; bf16 and fp16 results are widened to float32."""
         import torch
 
+        if self.device == "cpu" and getattr(self._callers, "threads", None) != self._threads:
+            torch.set_num_threads(self._threads)  # it holds for the thread that calls it
+            self._callers.threads = self._threads
         with torch.inference_mode():
             tensors = {
                 name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device)
@@ -83,7 +95,7 @@ def open_torch(
         task: chooses the transformers class.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         device: ``cpu`` or ``cuda``.
-        threads: of the whole process; the last backend loaded decides.
+        threads: of each caller.
 
     Raises:
         CheckpointError: transformers cannot load the folder, or weights are missing.
@@ -94,7 +106,7 @@ def open_torch(
         torch.set_num_threads(threads)
     model = load_model(folder, task, dtype=getattr(torch, DTYPES[precision]))
     graph = task_graph(model, task, folder).to(device)
-    return TorchBackend(graph, task, precision, device, graph_inputs(model, task))
+    return TorchBackend(graph, task, precision, device, graph_inputs(model, task), threads)
 
 
 def load_model(

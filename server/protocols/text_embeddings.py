@@ -187,7 +187,7 @@ def information(model: ModelStatus, settings: Settings, version: str) -> dict[st
         "model_type": _model_type(model),
         "max_concurrent_requests": settings.max_waiting,
         "max_input_length": model.max_tokens,
-        "max_batch_tokens": settings.tokens_per_batch(model.device or "cpu"),
+        "max_batch_tokens": settings.batch_tokens or model.batch_tokens,
         "max_batch_requests": None,
         "max_client_batch_size": settings.max_items,
         "auto_truncate": False,

@@ -19,7 +19,8 @@ from model_store.backends.load import load_backend
 from model_store.choose import ORDER, Candidate, cpu_candidates, cuda_candidate, fastest
 from model_store.derive import derive_manifest
 from model_store.manifest import Artifact
-from model_store.timings import timing_key, timings_of
+from model_store.measure import BATCH_TOKENS, least_budget
+from model_store.timings import Timing, batch_tokens_of, timing_key, timings_of
 from model_store.version import ModelVersion
 from tests.model_store.backends.graphs import tiny_graphs
 from tests.models import tiny_checkpoint
@@ -113,9 +114,9 @@ def test_models_of_one_shape_share_a_measurement(
     monkeypatch.setenv(timings.CACHE_VARIABLE, str(tmp_path / "cache"))
     measured: list[str] = []
 
-    def measure_all(_: ModelVersion, some: list[Candidate], threads: int) -> dict[str, float]:
+    def measure_all(_: ModelVersion, some: list[Candidate], threads: int) -> dict[str, Timing]:
         measured.extend(each.id for each in some)
-        return {each.id: 0.1 * threads for each in some}
+        return {each.id: Timing(0.1 * threads, 512) for each in some}
 
     monkeypatch.setattr(timings, "measure_all", measure_all)
     one = stored()
@@ -125,8 +126,24 @@ def test_models_of_one_shape_share_a_measurement(
     assert timings_of(one, candidates, 2) == {"openvino-fp32": 0.2, "torch-fp32": 0.2}
     assert timings_of(other, candidates, 2) == timings_of(one, candidates, 2)
     assert measured == ["openvino-fp32", "torch-fp32"]
+    assert batch_tokens_of(other, candidates[0], 2) == 512
+    assert batch_tokens_of(other, candidates[0], 1) is None
     timings_of(one, candidates, 1)
     assert len(measured) == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "budget"),
+    [
+        ({256: 1.0, 512: 0.99}, 256),  # no gain: others would wait for nothing
+        ({256: 1.0, 512: 0.8, 1024: 0.5, 2048: 0.49}, 1024),
+        ({256: 1.0, 512: 0.8, 1024: 0.6, 2048: 0.4}, 2048),
+    ],
+)
+def test_the_least_budget_that_is_about_as_fast_is_taken(
+    seconds: dict[int, float], budget: int
+) -> None:
+    assert least_budget(BATCH_TOKENS, seconds.__getitem__) == budget
 
 
 def test_a_timing_belongs_to_shape_candidate_and_threads(tmp_path: Path) -> None:
@@ -153,7 +170,7 @@ def test_auto_measures_in_children_and_remembers(
     assert (backend.name, backend.precision in ("fp32", "int8")) == ("onnxruntime", True)
     known = json.loads((tmp_path / "timings.json").read_text())
     assert len(known) == 2
-    assert all(0 < cost < 10 for cost in known.values())
+    assert all(0 < cost < 10 and tokens in BATCH_TOKENS for cost, tokens in known.values())
     monkeypatch.setattr(timings, "measure_all", None)
     assert load_backend(stored(), choice).precision == backend.precision
 

@@ -1,6 +1,7 @@
 """The engine's promises: one answer per request, failures stay alone, nothing waits for company."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,13 @@ class Bench:
         tokenizer = TextTokenizer.load(checkpoint, MAX_TOKENS)
         self.pipeline = Pipeline(ClassificationHandler(manifest, tokenizer), self.backend)
         self.hub = Hub(folder / "e.sock")
-        self.engine = Engine(self.hub, {MODEL: self.pipeline}, max_batch_tokens=512)
+        self.engine = self.hire(1)
         self.peer = Asker(folder / "e.sock", MODEL)
+
+    def hire(self, streams: int, **options: Any) -> Engine:
+        """An engine that runs so many batches at once."""
+        pipelines = {MODEL: self.pipeline}
+        return Engine(self.hub, pipelines, batch_tokens=512, streams=streams, **options)
 
     def token(self, word: str) -> int:
         return int(self.pipeline.handler.tokenizer.encode([word])[0].ids[0])
@@ -88,7 +94,7 @@ class Bench:
         done: dict[int, Done] = {}
         self.hub.receive(0)  # accept
         self.engine.step()
-        while self.engine._waiting or self.engine._rows:
+        while self.engine.busy:
             self.engine.step()
         for message in self.peer.heard():
             if isinstance(message, Done):
@@ -127,7 +133,7 @@ def test_requests_that_are_there_together_share_batches(bench: Bench):
     for _ in range(24):
         bench.peer.ask("the parcel")
     bench.drain()
-    assert bench.backend.shapes == [(24, 16)]
+    assert bench.backend.shapes == [(24, 8)]
 
 
 def test_a_request_with_many_inputs_is_answered_in_order(bench: Bench):
@@ -207,12 +213,20 @@ def test_cancelled_work_is_not_run(bench: Bench):
 
 
 def test_work_of_a_peer_that_is_gone_is_not_run(bench: Bench, tmp_path: Path):
+    gate = bench.pipeline.backend = Gate()
+    running = bench.peer.ask("the parcel")
+    bench.hub.receive(0)
+    bench.engine.step()
+    assert gate.inside.acquire(timeout=5)
     other = Asker(tmp_path / "e.sock", MODEL)
-    other.ask("the parcel")
+    other.ask("quick brown fox " * 9)
     other.sock.close()
     number = bench.peer.ask("refund")
-    assert list(bench.drain()) == [number]
-    assert bench.backend.shapes == [(1, 16)]
+    for _ in range(4):
+        bench.engine.step(wait_s=0)
+    gate.open.set()
+    assert list(bench.drain()) == [running, number]
+    assert gate.shapes == [(1, 8), (1, 8)]
 
 
 def test_a_long_text_is_answered_though_short_ones_keep_coming(bench: Bench):
@@ -243,9 +257,11 @@ def test_batches_tell_real_and_padded_tokens(bench: Bench):
     bench.peer.ask("the parcel")
     bench.hub.receive(0)
     bench.engine.step()
+    while bench.engine.busy:
+        bench.engine.step()
     ran = next(each for each in bench.peer.heard() if isinstance(each, BatchRan))
     row = bench.pipeline.handler.tokenizer.encode(["the parcel"])[0]
-    assert (ran.rows, ran.real_tokens, ran.padded_tokens) == (1, len(row) + 2, 16)
+    assert (ran.rows, ran.real_tokens, ran.padded_tokens) == (1, len(row) + 2, 8)
 
 
 def test_a_slow_reader_loses_nothing(bench: Bench):
@@ -254,7 +270,7 @@ def test_a_slow_reader_loses_nothing(bench: Bench):
     heard: list[Any] = []
     bench.hub.receive(0)
     for _ in range(2000):
-        if bench.engine._waiting or bench.engine._rows:
+        if bench.engine.busy:
             bench.engine.step()
         else:
             bench.engine.step(wait_s=0)
@@ -262,3 +278,72 @@ def test_a_slow_reader_loses_nothing(bench: Bench):
         if len([each for each in heard if isinstance(each, Done)]) == len(numbers):
             break
     assert [each.id for each in heard if isinstance(each, Done)] == numbers
+
+
+class Gate(Recording):
+    """A backend whose batches wait until the test lets them go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.Semaphore(0)
+        self.open = threading.Event()
+
+    def run(self, inputs: Tensors) -> Tensors:
+        self.inside.release()
+        assert self.open.wait(10)
+        return super().run(inputs)
+
+
+def test_batches_run_side_by_side_and_others_gather_meanwhile(bench: Bench):
+    gate = bench.pipeline.backend = Gate()
+    bench.engine = bench.hire(2)
+    numbers = [bench.peer.ask("the parcel"), bench.peer.ask("quick brown fox " * 9)]
+    bench.hub.receive(0)
+    bench.engine.step()
+    for _ in numbers:
+        assert gate.inside.acquire(timeout=5), "the second batch waited for the first"
+    numbers += [bench.peer.ask("refund") for _ in range(5)]
+    bench.peer.send(Ping())
+    bench.engine.step()
+    assert Pong() in bench.peer.heard()
+    assert bench.engine.works_on(MODEL)
+    gate.open.set()
+    assert sorted(bench.drain()) == numbers
+    assert (5, 8) in gate.shapes or {(3, 8), (2, 8)} <= set(gate.shapes)
+
+
+def test_two_streams_give_the_answers_of_one(bench: Bench):
+    alone = bench.pipeline(ClassificationBody(inputs=TEXTS).items())
+    bench.engine = bench.hire(2)
+    numbers = [bench.peer.ask(text) for text in TEXTS * 20]
+    done = bench.drain()
+    assert [done[number].answers[0] for number in numbers] == alone * 20
+
+
+def test_a_batch_of_a_cancelled_request_holds_its_model(bench: Bench):
+    """Else the model could be freed while a thread computes with it."""
+    gate = bench.pipeline.backend = Gate()
+    bench.engine = bench.hire(1)
+    number = bench.peer.ask("the parcel")
+    bench.hub.receive(0)
+    bench.engine.step()
+    assert gate.inside.acquire(timeout=5)
+    bench.peer.send(Cancel(number))
+    bench.engine.step()
+    assert bench.engine.works_on(MODEL)
+    gate.open.set()
+    assert bench.drain() == {}
+    assert not bench.engine.works_on(MODEL)
+
+
+def test_a_batch_that_hangs_ends_the_engine(bench: Bench):
+    gate = bench.pipeline.backend = Gate()
+    bench.engine = bench.hire(1, hang_s=0.2)
+    bench.peer.ask("the parcel")
+    bench.hub.receive(0)
+    bench.engine.step()
+    bench.engine.step(wait_s=0.05)
+    time.sleep(0.3)
+    with pytest.raises(TimeoutError, match=r"a batch runs for more than 0\.2 s"):
+        bench.engine.step(wait_s=0)
+    gate.open.set()

@@ -41,9 +41,10 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, object]):
 
 
 def test_a_budget_fits_the_device():
-    assert Settings().tokens_per_batch("cpu") == 2048
-    assert Settings().tokens_per_batch("cuda") == 16384
-    assert Settings(batch_tokens=512).tokens_per_batch("cuda") == 512
+    assert Settings(threads=1).batches_at_once("cpu") == 1
+    assert Settings(threads=4).batches_at_once("cpu") == 2
+    assert Settings(threads=4).batches_at_once("cuda") == 1
+    assert Settings(threads=1, streams=3).batches_at_once("cpu") == 3
 
 
 def test_the_key_is_not_shown():

@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, folder: Path, store: Store) -> None:
         self.versions = {one.version: one for one in store.versions("intent")}
         self.hub = Hub(folder / "e.sock")
-        self.engine = Engine(self.hub, {}, max_batch_tokens=512)
+        self.engine = Engine(self.hub, {}, batch_tokens=512)
         self.peer = Peer(folder / "e.sock", "intent@1")
         loader = Loader(BackendChoice("fake", "auto", "cpu", 1))
         self.shelf = Shelf(self.engine, Found((self.versions[1],), ()), loader)
