@@ -14,7 +14,7 @@ RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.tom
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check e2e models load bench mutants format clean
+.PHONY: serve test check e2e models load bench bench-compare mutants format clean
 
 serve: $(DONE)  ## Serve the models of the store; train the embedded ones first if there are none.
 	@test -n "$$(ls $(SERVE_STORE) 2>/dev/null)" || $(MAKE) --no-print-directory models
@@ -40,6 +40,9 @@ load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with lim
 
 bench: $(DONE_DEV)  ## Speed beside peers and bare engines, ten minutes; leave the machine alone meanwhile.
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.bench --out build/bench/result.json
+
+bench-compare: $(DONE_DEV)  ## Speed of the working tree beside that of a commit: make bench-compare BASE=COMMIT
+	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.compare $(BASE)
 
 mutants: $(DONE_DEV)  ## Break the code in named ways; each breakage must fail a test.
 	$(BIN)/python -m tests.mutants

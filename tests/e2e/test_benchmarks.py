@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compare import git
+
 pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 
 
@@ -69,3 +71,20 @@ def test_overload_sees_the_accepted_the_refused_and_the_wait_that_is_asked_for(
     assert found["retry_after_s"] >= 1
     assert found["other"] == 0
     assert found["refusal_ms"] is not None
+
+
+def test_compare_runs_a_commit_beside_the_working_tree(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    if git("rev-parse", "HEAD").returncode:
+        pytest.skip("not a git checkout")
+    out = home / "compare.json"
+    command = [sys.executable, "-m", "benchmarks.compare", "HEAD", "--home", str(home)]
+    command += ["--model-base", str(checkpoints["intent"]), "--out", str(out)]
+    command += ["--starts=1", "--pairs=2", "--seconds=1", "--clients=4", "--sets=short"]
+    command += ["--serve=--backend=onnxruntime", "--serve=--precision=fp32"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(out.read_text())
+    assert found["served"] == ["onnxruntime fp32"] * 2
+    assert len(found["loads"]["short, 4"]["requests/s"]["ratios"]) == 2
