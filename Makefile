@@ -39,7 +39,7 @@ load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with lim
 	$(BIN)/python -m loadtests.run
 
 bench: $(DONE_DEV)  ## Speed beside peers and bare engines, ten minutes; leave the machine alone meanwhile.
-	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.bench --out build/bench/result.json
+	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.bench --out build/bench/bench.json
 
 bench-compare: $(DONE_DEV)  ## Speed of the working tree beside that of a commit: make bench-compare BASE=COMMIT
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.compare $(BASE)

@@ -10,23 +10,23 @@ request to our server failed, whatever the ratios are.
 import argparse
 import contextlib
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import http_alone
 from benchmarks.bare import engines
 from benchmarks.ceilings import LONE, BareEngine
 from benchmarks.checkpoint import published
 from benchmarks.machine import compute_threads, machine
-from benchmarks.processes import used
+from benchmarks.rounds import loaded, medians
 from benchmarks.servers import OURS, PEERS, Target, ours, peer
 from benchmarks.tables import summary
 from benchmarks.texts import SETS, text_set, whole_words, write_bodies
 from benchmarks.verdicts import verdicts
-from benchmarks.wrk import drive, find_wrk
+from benchmarks.wrk import find_wrk
 from model_store.version import ModelVersion
 
 CLIENTS = (1, 16, 64, 256)
@@ -43,7 +43,7 @@ def main() -> None:
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    failed = sum(cell["failed"] for cell in cells_of(result, OURS))
+    failed = sum(cell["failed"] for cell in cells_of(result))
     if failed:
         print(f"{failed} requests to our server failed")
     sys.exit(1 if failed else 0)
@@ -116,7 +116,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             say(f"round {number + 1} of {arguments.rounds}")
             rounds.append(one_round(targets, bare, bodies, arguments))
         served = [target.facts.get("models") for target in targets if target.name == OURS]
+        say("HTTP alone")
+        http = http_alone.measured(version, arguments.clients, arguments.rounds, arguments.seconds)
     result = {
+        "kind": "bench",
         "machine": facts,
         "settings": {
             "rounds": arguments.rounds,
@@ -130,8 +133,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             for one in (served[0] if served else [])
         ],
         **medians(rounds),
+        "http_alone": http,
     }
-    return {**result, "verdicts": verdicts(result)}
+    return {**result, "verdicts": [*verdicts(result), *http_alone.verdicts(http)]}
 
 
 def server(
@@ -165,63 +169,10 @@ def one_round(
     return {"servers": servers, "engines": found}
 
 
-def loaded(target: Target, bodies: Path, clients: int, seconds: float) -> dict[str, Any]:
-    """One server under one load: wrk's figures, and processor time per request by part."""
-    target.family.settle()
-    before = target.family.cpu()
-    load = drive(target.url, bodies, clients, seconds)
-    spent = used(before, target.family.cpu())
-    answered = max(1, load.requests)
-    return load.plain() | {"cpu_ms": {name: 1000 * s / answered for name, s in spent.items()}}
-
-
-def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over rounds of every figure, by server, set and clients; failures are summed."""
-    servers: dict[str, Any] = {}
-    for name, sets in rounds[0]["servers"].items():
-        for texts, loads in sets.items():
-            for clients in loads:
-                cells = [one["servers"][name][texts][clients] for one in rounds]
-                servers.setdefault(name, {}).setdefault(texts, {})[clients] = middle(cells)
-    found: dict[str, Any] = {}
-    for name, measured in rounds[0]["engines"].items():
-        each = {what: [one["engines"][name][what] for one in rounds] for what in measured}
-        broken = [one["error"] for many in each.values() for one in many if "error" in one]
-        if broken:
-            found[name] = {"error": broken[0]}
-            continue
-        found[name] = {
-            what: {key: statistics.median(one[key] for one in many) for key in many[0]}
-            for what, many in each.items()
-        }
-    return {"servers": servers, "engines": found}
-
-
-def middle(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One cell of several rounds."""
-    figures = {
-        key: statistics.median(cell[key] for cell in cells)
-        for key in ("per_second", "p50_ms", "p90_ms", "p99_ms", "max_ms")
-    }
-    names = dict.fromkeys(name for cell in cells for name in cell["cpu_ms"])
-    cpu = {
-        name: statistics.median(cell["cpu_ms"].get(name, 0.0) for cell in cells) for name in names
-    }
-    errors = {kind: sum(cell["errors"][kind] for cell in cells) for kind in cells[0]["errors"]}
-    return {
-        **figures,
-        "cpu_ms": cpu,
-        "requests": sum(cell["requests"] for cell in cells),
-        "failed": sum(cell["failed"] for cell in cells),
-        "errors": errors,
-        "rounds": [round(cell["per_second"], 1) for cell in cells],
-    }
-
-
-def cells_of(result: dict[str, Any], server: str) -> list[dict[str, Any]]:
-    """All loads of one server."""
-    sets = result["servers"].get(server, {})
-    return [cell for loads in sets.values() for cell in loads.values()]
+def cells_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """All loads of our server, with a model and without."""
+    sets = [*result["servers"].get(OURS, {}).values(), result["http_alone"]]
+    return [cell for loads in sets for cell in loads.values()]
 
 
 def say(what: str) -> None:

@@ -21,9 +21,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import loaded, say
+from benchmarks.bench import say
 from benchmarks.checkpoint import published
 from benchmarks.machine import commit, machine, sentence
+from benchmarks.rounds import loaded
 from benchmarks.servers import Target, ours
 from benchmarks.tables import table
 from benchmarks.texts import SETS, text_set, whole_words, write_bodies

@@ -24,10 +24,10 @@ from typing import Any
 import httpx
 
 from benchmarks.bare import engines
-from benchmarks.bench import loaded, middle
 from benchmarks.ceilings import DOCUMENT_COUNT, DOCUMENT_TOKENS, DOCUMENTS, BareEngine
 from benchmarks.checkpoint import inputs_of, published
 from benchmarks.machine import compute_threads, machine, sentence
+from benchmarks.rounds import loaded, middle
 from benchmarks.servers import Target, ours
 from benchmarks.tables import number, table, verdict_table
 from benchmarks.texts import documents, whole_words, write_bodies
@@ -83,7 +83,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 {key: one[key] for key in ("name", "backend", "precision")}
                 for one in target.facts["models"]
             ]
-    result = {"machine": facts, "served": served, "tasks": found}
+    result = {"kind": "documents", "machine": facts, "served": served, "tasks": found}
     return result | {"verdicts": verdicts(found)}
 
 

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import loaded, middle
 from benchmarks.checkpoint import published
 from benchmarks.machine import machine, sentence
+from benchmarks.rounds import loaded, middle
 from benchmarks.servers import ours
-from benchmarks.tables import table, verdict_table
+from benchmarks.tables import load_table, verdict_table
 from benchmarks.texts import SHORT, text_set, whole_words, write_bodies
 from benchmarks.verdicts import Verdict, at_least, at_most
 from benchmarks.wrk import find_wrk
+from model_store.version import ModelVersion
 
 RATE_BAR, RATE_AIM = 2000.0, 2500.0
 CPU_MS_BAR = 0.45
@@ -51,25 +52,31 @@ def options() -> argparse.ArgumentParser:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Short texts, every number of clients in turn, some rounds."""
+    """The whole run."""
     find_wrk()
     version = published(arguments.home / "store", base=arguments.base)
-    texts = text_set(SHORT, whole_words(version.folder), most=version.manifest.max_tokens)
     facts = machine()
-    counts = arguments.clients.split(",")
+    loads = measured(
+        version, arguments.clients, arguments.rounds, arguments.seconds, arguments.serve
+    )
+    return {"kind": "http_alone", "machine": facts, "loads": loads, "verdicts": verdicts(loads)}
+
+
+def measured(
+    version: ModelVersion, clients: str, rounds: int, seconds: float, serve: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Short texts, every number of clients in turn, some rounds; medians by clients."""
+    texts = text_set(SHORT, whole_words(version.folder), most=version.manifest.max_tokens)
+    counts = clients.split(",")
+    options = [*serve, "--backend=fake", "--precision=auto"]
     with tempfile.TemporaryDirectory() as folder:
         bodies = write_bodies(texts, Path(folder, "bodies"))
-        log = Path(folder, "log")
-        with ours(version, log, [*arguments.serve, "--backend=fake", "--precision=auto"]) as target:
-            rounds = [
-                {
-                    clients: loaded(target, bodies, int(clients), arguments.seconds)
-                    for clients in counts
-                }
-                for _ in range(arguments.rounds)
+        with ours(version, Path(folder, "log"), options) as target:
+            found = [
+                {one: loaded(target, bodies, int(one), seconds) for one in counts}
+                for _ in range(rounds)
             ]
-    loads = {clients: middle([one[clients] for one in rounds]) for clients in counts}
-    return {"machine": facts, "loads": loads, "verdicts": verdicts(loads)}
+    return {one: middle([each[one] for each in found]) for one in counts}
 
 
 def verdicts(loads: dict[str, Any]) -> Sequence[Verdict]:
@@ -85,22 +92,8 @@ def verdicts(loads: dict[str, Any]) -> Sequence[Verdict]:
 
 def summary(result: dict[str, Any]) -> str:
     """Bars, then a line per number of clients."""
-    rows = [
-        [
-            clients,
-            f"{cell['per_second']:,.0f}",
-            f"{cell['p50_ms']:.1f}",
-            f"{cell['p99_ms']:.1f}",
-            f"{sum(cell['cpu_ms'].values()):.3f}",
-            ", ".join(f"{part} {ms:.3f}" for part, ms in cell["cpu_ms"].items()),
-            str(cell["failed"]),
-        ]
-        for clients, cell in result["loads"].items()
-    ]
-    head = ["clients", "requests/s", "p50 ms", "p99 ms", "CPU ms per request", "by part", "failed"]
-    return "\n\n".join(
-        [sentence(result["machine"]), verdict_table(result["verdicts"]), table(head, rows)]
-    )
+    first = sentence(result["machine"])
+    return "\n\n".join([first, verdict_table(result["verdicts"]), load_table(result["loads"])])
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import loaded
 from benchmarks.checkpoint import published
 from benchmarks.machine import machine, sentence
 from benchmarks.processes import used
+from benchmarks.rounds import loaded
 from benchmarks.servers import Target, ours
 from benchmarks.tables import table, verdict_table
 from benchmarks.texts import SETS, text_set, whole_words, write_bodies
@@ -79,6 +79,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             rounds = [one_round(target, bodies, arguments) for _ in range(arguments.rounds)]
             found[name] = joined(rounds) | {"refusal_ms": refusal_ms(target, bodies, arguments)}
     result = {
+        "kind": "overload",
         "machine": facts,
         "served": {key: served[key] for key in ("name", "backend", "precision")},
         "clients": arguments.clients,

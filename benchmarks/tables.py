@@ -18,7 +18,8 @@ def summary(result: dict[str, Any]) -> str:
     rounds = f"medians of {settings['rounds']} rounds of {settings['seconds']:g} s"
     head = f"{sentence(result['machine'])}; served by {served or 'nothing'}; {rounds}."
     parts = [head, verdict_table(result["verdicts"]), ratio_table(result)]
-    return "\n\n".join([*parts, server_table(result), engine_table(result)]) + "\n"
+    parts += [server_table(result), engine_table(result), load_table(result["http_alone"])]
+    return "\n\n".join(parts) + "\n"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -69,6 +70,24 @@ def server_table(result: dict[str, Any]) -> str:
                 )
     head = ["server", "texts", "clients", "requests/s", "p50 ms", "p99 ms", "failed"]
     return table([*head, "CPU ms per request", "requests/s by round"], rows)
+
+
+def load_table(loads: dict[str, Any]) -> str:
+    """A server without a model, by clients."""
+    rows = [
+        [
+            clients,
+            f"{cell['per_second']:,.0f}",
+            f"{cell['p50_ms']:.1f}",
+            f"{cell['p99_ms']:.1f}",
+            f"{sum(cell['cpu_ms'].values()):.3f}",
+            ", ".join(f"{part} {ms:.3f}" for part, ms in cell["cpu_ms"].items() if ms > 0.0005),
+            str(cell["failed"]),
+        ]
+        for clients, cell in loads.items()
+    ]
+    head = ["HTTP alone, clients", "requests/s", "p50 ms", "p99 ms", "CPU ms per request"]
+    return table([*head, "by part", "failed"], rows)
 
 
 def engine_table(result: dict[str, Any]) -> str:
