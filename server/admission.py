@@ -1,56 +1,17 @@
 """What may come in: limits of one request, and of all that wait."""
 
-import math
 import time
 from typing import Any
 
 from starlette.requests import Request
 
-from contracts.errors import InvalidRequest, Overloaded, RequestTooLarge
+from contracts.errors import InvalidRequest, RequestTooLarge
 from contracts.schemas import inputs_of, texts_of
 from server.lanes import Lane
+from server.line import Line
 from server.settings import Settings
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
-
-
-class Line:
-    """The requests of one lane that wait.
-
-    ``Retry-After`` is the time that they will take at the rate of the last answers.
-    """
-
-    def __init__(self, longest: int, idle_s: float) -> None:
-        """Start with nothing known.
-
-        Args:
-            longest: how many may wait.
-            idle_s: a longer time between two answers is taken for a pause, not for work.
-        """
-        self._longest = longest
-        self._idle_s = idle_s
-        self._answer_s = 0.0
-        """Mean time between answers while requests wait; exponentially weighted."""
-        self._last = 0.0
-
-    def enter(self, waiting: int) -> None:
-        """Let one more request wait.
-
-        Raises:
-            Overloaded: too many do already.
-        """
-        if waiting >= self._longest:
-            seconds = max(1, math.ceil(self._answer_s * waiting))
-            raise Overloaded(
-                f"{waiting} requests wait already; try again in {seconds} s.", min(seconds, 60)
-            )
-
-    def answered(self, waiting: int) -> None:
-        """Note an answer, to learn the rate."""
-        now = time.monotonic()
-        if waiting and now - self._last < self._idle_s:
-            self._answer_s += 0.05 * ((now - self._last) - self._answer_s)
-        self._last = now
 
 
 class Admission:
@@ -59,8 +20,8 @@ class Admission:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.lines = {
-            Lane.ENCODING: Line(settings.max_waiting, idle_s=1.0),
-            Lane.GENERATION: Line(settings.max_generation_waiting, idle_s=30.0),
+            Lane.ENCODING: Line(settings.max_waiting),
+            Lane.GENERATION: Line(settings.max_generation_waiting),
         }
 
     async def body(self, request: Request) -> bytes:
@@ -81,8 +42,11 @@ class Admission:
             parts.append(part)
         return b"".join(parts)
 
-    def items(self, items: list[Any]) -> None:
+    def items(self, items: list[Any]) -> int:
         """Check how much one request asks for.
+
+        Returns:
+            The characters of all its texts.
 
         Raises:
             RequestTooLarge: too many inputs or characters.
@@ -99,6 +63,7 @@ class Admission:
                 f"The request has {characters} characters; at most"
                 f" {self._settings.max_characters} are taken at once."
             )
+        return characters
 
     def deadline(self, request: Request, lane: Lane) -> float:
         """When the whole answer must be there, on the monotonic clock.

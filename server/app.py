@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from contracts.errors import CheckpointError, TuneserveError
 from server.admission import Admission
 from server.auth import KeyRing
+from server.cache import AnswerCache
 from server.catalog import Found, find_models
 from server.client import EnginePool
 from server.drain import Drain
@@ -153,12 +154,13 @@ def build_server(
         engines=pool,
         metrics=metrics,
         admission=Admission(settings),
+        cache=AnswerCache(settings.cache_mb << 20),
         keys=keys,
         drain=drain,
         server_pid=os.getpid(),
     )
     rollout = Rollout(settings, roster, pool)
-    metrics.watch(pool, lambda: drain.in_flight)
+    metrics.watch(pool, lambda: drain.in_flight, front.cache)
     app = server.app
     app.title, app.version = "tuneserve", "0.1.0"
     app.description = "Fine-tuned text models behind typed endpoints."

@@ -20,6 +20,7 @@ from server.callers import CLIENT_GONE, CallerGone, first_of
 from server.errors import error_response, request_id_of
 from server.front import Front
 from server.lanes import Lane
+from server.line import Line
 from server.link import EngineLink
 from server.messages import Done, ModelStatus, Work
 
@@ -36,10 +37,13 @@ class Exchange:
         caller: who sent it, once the key is known.
         model: that is asked, once ``take`` was told.
         done: the engine's reply with its times, once it came.
+        cached: whether that was a reply to an earlier request.
     """
 
     __slots__ = (
         "_entered",
+        "_place",
+        "cached",
         "caller",
         "deadline",
         "done",
@@ -55,8 +59,11 @@ class Exchange:
         self.request_id = request_id_of(request)
         self.caller = front.keys.anyone
         self._entered = False
+        self._place: tuple[Line, int] | None = None
+        """The line that it waits in, and its characters."""
         self.model: ModelStatus | None = None
         self.done: Done | None = None
+        self.cached = False
         self.deadline = 0.0
 
     def enter(self) -> None:
@@ -72,6 +79,7 @@ class Exchange:
 
     def leave(self) -> None:
         """The response is sent."""
+        self._leave_line()
         if self._entered:
             self.caller.leave()
 
@@ -102,7 +110,7 @@ class Exchange:
         self.caller.check_model(model.name)
         lane = Lane.of(model.generates)
         self.deadline = self.front.admission.deadline(self.request, lane)
-        self._enter(lane)
+        self.front.admission.lines[lane].check()
 
     def within(self, seconds: float) -> None:
         """Let the answer be there in so many seconds at most, as the body of a request asks."""
@@ -124,14 +132,16 @@ class Exchange:
 
         Raises:
             RequestTooLarge: too many items, or characters.
-            Overloaded: others came in while the body was read.
+            Overloaded: others came in while the body was read, or it would not be done in time.
             Unavailable: no engine is there.
         """
         assert self.model is not None
         model, front = self.model, self.front
         lane = Lane.of(model.generates)
-        front.admission.items(items)
-        self._enter(lane)
+        characters = front.admission.items(items)
+        line = front.admission.lines[lane]
+        line.enter(characters, self.deadline)
+        self._place = (line, characters)
         sent = time.monotonic()
         return front.engines.choose(
             lane,
@@ -151,13 +161,23 @@ class Exchange:
             Unavailable: the engine died; nothing was sent twice.
             ServingError: see ``work``.
         """
+        assert self.model is not None
+        cache = self.front.cache
+        key = None
+        if cache.on and not self.model.generates:
+            key = cache.key(self.model.id, items)
+            if (kept := cache.get(key)) is not None:
+                self.done, self.cached = kept, True
+                return kept.answers
         link, work = self.work(items)
         future = link.submit(work)
         try:
             self.done = await first_of(future, self.request, self.deadline)
         finally:
             link.cancel(work.id)
-        self.front.admission.lines[link.lane].answered(self.front.engines.waiting(link.lane))
+            self._leave_line()
+        if key is not None:
+            cache.put(key, self.done)
         return self.done.answers
 
     def respond(self, content: Any, status: int = 200) -> Response:
@@ -175,18 +195,21 @@ class Exchange:
         if self.model is None or self.done is None:
             return {}
         done = self.done
-        facts = {
-            "x-model-version": self.model.id,
-            "x-windows": str(done.windows),
-            "x-queue-ms": f"{done.queue_s * 1000:.2f}",
-            "x-compute-ms": f"{done.compute_s * 1000:.2f}",
-        }
+        facts = {"x-model-version": self.model.id, "x-windows": str(done.windows)}
+        if self.cached:
+            facts["x-cache"] = "hit"
+        else:
+            facts["x-queue-ms"] = f"{done.queue_s * 1000:.2f}"
+            facts["x-compute-ms"] = f"{done.compute_s * 1000:.2f}"
         if done.truncated:
             facts["x-truncated"] = "true"
         return facts
 
-    def _enter(self, lane: Lane) -> None:
-        self.front.admission.lines[lane].enter(self.front.engines.waiting(lane))
+    def _leave_line(self) -> None:
+        if self._place is not None:
+            line, characters = self._place
+            self._place = None
+            line.leave(characters, answered=self.done is not None)
 
 
 ErrorShape = Callable[[ServingError, str], Response]
@@ -239,7 +262,11 @@ class Endpoint:
             return
         seconds = time.monotonic() - began
         front.metrics.answered(
-            exchange.model, self._protocol, response.status_code, seconds, exchange.done
+            exchange.model,
+            self._protocol,
+            response.status_code,
+            seconds,
+            None if exchange.cached else exchange.done,
         )
         key = exchange.caller.name
         if key is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contracts.errors import Unavailable
 from server.admission import Admission
 from server.auth import KeyRing
+from server.cache import AnswerCache
 from server.client import EnginePool
 from server.directory import find_default, find_model
 from server.drain import Drain
@@ -22,6 +23,7 @@ class Front:
     engines: EnginePool
     metrics: Metrics
     admission: Admission
+    cache: AnswerCache
     keys: KeyRing
     drain: Drain
     server_pid: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -16,6 +16,7 @@ from server.messages import BatchRan, Done, ModelStatus
 from server.statistics import Statistics
 
 if TYPE_CHECKING:
+    from server.cache import AnswerCache
     from server.client import EnginePool
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -62,9 +63,11 @@ class Metrics:
         self.source_tokens = counter("source_tokens", "Tokens read for answers.", ["model"])
         self.generated_tokens = counter("generated_tokens", "Tokens of answers.", ["model"])
 
-    def watch(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
+    def watch(
+        self, engines: "EnginePool", in_flight: Callable[[], int], cache: "AnswerCache"
+    ) -> None:
         """Show what is true at the moment of the scrape."""
-        self.registry.register(_Now(engines, in_flight))
+        self.registry.register(_Now(engines, in_flight, cache))
 
     def batch_ran(self, ran: BatchRan) -> None:
         """Count one batch."""
@@ -127,9 +130,12 @@ class Metrics:
 class _Now(Collector):
     """Gauges that are read off the server's state."""
 
-    def __init__(self, engines: "EnginePool", in_flight: Callable[[], int]) -> None:
+    def __init__(
+        self, engines: "EnginePool", in_flight: Callable[[], int], cache: "AnswerCache"
+    ) -> None:
         self._engines = engines
         self._in_flight = in_flight
+        self._cache = cache
 
     def collect(self) -> Iterable[Metric]:
         """prometheus_client: the samples of this moment."""
@@ -139,6 +145,8 @@ class _Now(Collector):
         yield GaugeMetricFamily(
             "tuneserve_waiting", "Requests that are with an engine.", self._engines.all_waiting
         )
+        if self._cache.on:
+            yield from self._cached()
         yield from self._decoding()
         models = [model for model in self._engines.models if model.state == "ready"]
         yield GaugeMetricFamily("tuneserve_models_loaded", "Models that answer.", len(models))
@@ -146,6 +154,16 @@ class _Now(Collector):
         for model in models:
             sizes.add_metric([model.id], model.bytes)
         yield sizes
+
+    def _cached(self) -> Iterable[Metric]:
+        """What the cache of answers did."""
+        asked = CounterMetricFamily(
+            "tuneserve_cache_requests", "Requests looked up in the cache.", labels=["found"]
+        )
+        asked.add_metric(["hit"], self._cache.hits)
+        asked.add_metric(["miss"], self._cache.misses)
+        yield asked
+        yield GaugeMetricFamily("tuneserve_cache_bytes", "Kept answers.", self._cache.bytes)
 
     def _decoding(self) -> Iterable[Metric]:
         """What generating engines told last; the sum over engines that hold the same model."""

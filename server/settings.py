@@ -98,6 +98,13 @@ class Settings(BaseSettings):
         description="Padded tokens of one batch; default: measured on a CPU, 16384 on a GPU.",
     )
 
+    cache_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Answers that each HTTP process keeps for those who ask the same again, but of"
+        " models that generate; 0: none.",
+    )
+
     generation_nice: int = Field(
         default=10,
         ge=0,

@@ -1,12 +1,13 @@
 """The Hugging Face shapes, headers and errors, over a real socket."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from huggingface_hub import InferenceClient
 
-from tests.running import RunningServer
+from tests.running import RunningServer, running
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 40
 
@@ -52,6 +53,20 @@ def test_headers_tell_version_windows_and_times(server: RunningServer):
     cut = server.ask("intent", LONG, long="truncate")
     assert cut.headers["x-truncated"] == "true"
     assert server.ask("intent", LONG, long="window").status_code == 200
+
+
+def test_with_a_cache_the_same_question_is_not_computed_again(arguments: list[str], tmp_path: Path):
+    with running(tmp_path / "log", *arguments, "--backend=fake", "--cache-mb=1") as one:
+        one.wait_ready()
+        first, again = one.ask("intent", "hello"), one.ask("intent", "hello")
+        other = one.ask("intent", "hello", top_k=1)
+        metrics = httpx.get(f"{one.url}/metrics").text
+    assert again.content == first.content
+    assert again.headers["x-cache"] == "hit"
+    assert again.headers["x-model-version"] == first.headers["x-model-version"]
+    assert "x-cache" not in first.headers
+    assert "x-cache" not in other.headers
+    assert 'tuneserve_cache_requests_total{found="hit"} 1.0' in metrics
 
 
 def test_the_request_id_is_the_callers_or_a_new_one(server: RunningServer):

@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from server.admission import Admission
 from server.auth import KeyRing
+from server.cache import AnswerCache
 from server.client import EnginePool
 from server.drain import Drain
 from server.front import Front
@@ -39,9 +40,10 @@ class HttpProcess:
         self.metrics = Metrics()
         self.pool = EnginePool(paths, models, self.metrics.batch_ran)
         self.drain = Drain(1)
-        self.metrics.watch(self.pool, lambda: self.drain.in_flight)
         chosen = Settings(**settings)
-        front = Front(chosen, self.pool, self.metrics, Admission(chosen), KeyRing(), self.drain, 0)
+        admission, cache = Admission(chosen), AnswerCache(0)
+        self.metrics.watch(self.pool, lambda: self.drain.in_flight, cache)
+        front = Front(chosen, self.pool, self.metrics, admission, cache, KeyRing(), self.drain, 0)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> Any:
