@@ -40,7 +40,8 @@ class AnswerCache:
         """What the answers of these items are kept under.
 
         Args:
-            model: ``name@version``.
+            model: ``name@version``, and when it was made: a plain folder may be loaded anew under
+                the same name.
             items: of one request.
         """
         return pickle.dumps((model, list(items)), protocol=pickle.HIGHEST_PROTOCOL)

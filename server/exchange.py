@@ -165,7 +165,7 @@ class Exchange:
         cache = self.front.cache
         key = None
         if cache.on and not self.model.generates:
-            key = cache.key(self.model.id, items)
+            key = cache.key(f"{self.model.id} of {self.model.created}", items)
             if (kept := cache.get(key)) is not None:
                 self.done, self.cached = kept, True
                 return kept.answers

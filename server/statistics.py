@@ -34,6 +34,8 @@ class ModelStatistics:
     queue: Spent = field(default_factory=Spent)
     tokenize: Spent = field(default_factory=Spent)
     compute: Spent = field(default_factory=Spent)
+    kept: Spent = field(default_factory=Spent)
+    """Requests whose answer had been given before; among ``success``, and not in the others."""
 
 
 class Statistics:
@@ -50,10 +52,13 @@ class Statistics:
         """Count one request; see ``Metrics.answered``."""
         one = self.of(model)
         one.last = time.time()
-        if status >= 400 or done is None:
+        if status >= 400:
             one.fail.add(total_s)
             return
         one.success.add(total_s)
+        if done is None:
+            one.kept.add(total_s)
+            return
         one.items += len(done.answers)
         one.queue.add(done.queue_s)
         one.tokenize.add(done.tokenize_s)

@@ -88,16 +88,15 @@ def index(models: Iterable[ModelStatus], *, only_ready: bool) -> list[dict[str, 
 
 
 def _statistics(model: ModelStatus, counted: ModelStatistics) -> dict[str, Any]:
-    nothing = Spent()
     parts = {
         "success": counted.success,
         "fail": counted.fail,
         "queue": counted.queue,
         "compute_input": counted.tokenize,
         "compute_infer": counted.compute,
-        "compute_output": Spent(counted.success.count),
-        "cache_hit": nothing,
-        "cache_miss": nothing,
+        "compute_output": Spent(counted.compute.count),
+        "cache_hit": counted.kept,
+        "cache_miss": Spent(),
     }
     return {
         "name": model.name,

@@ -30,7 +30,9 @@ def known_metrics() -> set[str]:
             parts = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
             names |= {name + part for part in parts}
     source = (ROOT / "server" / "metrics.py").read_text()
-    return names | set(re.findall(r'GaugeMetricFamily\(\s*"(\w+)"', source))
+    names |= set(re.findall(r'GaugeMetricFamily\(\s*"(\w+)"', source))
+    counters = re.findall(r'CounterMetricFamily\(\s*"(\w+)"', source)
+    return names | {f"{name}_total" for name in counters}
 
 
 def test_settings_table_is_the_declaration() -> None:
