@@ -123,7 +123,7 @@ class Exchange:
             RequestTooLarge: it has more bytes than one request may have.
             InvalidRequest: it is compressed.
         """
-        if "content-encoding" in self.request.headers:
+        if any(name == b"content-encoding" for name, _ in self.request.scope["headers"]):
             raise InvalidRequest("The body is compressed: send it as it is.")
         return await self.front.admission.body(self.request)
 

@@ -14,6 +14,7 @@ from contracts.errors import (
     InvalidRequest,
     Overloaded,
     RequestTooLarge,
+    Unavailable,
 )
 from contracts.generation import GenerationBody
 from contracts.tasks import Task
@@ -284,3 +285,14 @@ def test_the_gauges_end_at_nothing_when_the_last_caller_left(bench: Bench) -> No
     bench.engine.step()
     last = [one for one in bench.peer.heard() if isinstance(one, Decoding)][-1]
     assert (last.running_rows, last.waiting_rows, last.held_tokens) == (0, 0, 0)
+
+
+def test_a_model_that_leaves_is_forgotten_when_its_answers_are_given(bench: Bench) -> None:
+    number = bench.peer.ask("quick brown fox", max_new_tokens=5)
+    bench.engine.step()
+    assert bench.engine.works_on(MODEL)
+    assert bench.answers()[number].answers[0]["generated_text"]
+    assert not bench.engine.works_on(MODEL)
+    assert bench.engine.forget(MODEL) is bench.pipeline
+    late = bench.peer.ask("quick brown fox")
+    assert isinstance(bench.answers()[late].answers[0], Unavailable)
