@@ -11,10 +11,11 @@ DONE_DEV := .venv/.installed-dev
 DONE_CLIENTS := .venv-clients/.installed
 # The longest first: two train at a time.
 RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
+BENCHMARKS := bench overload documents text_lengths many_models start
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: serve test check e2e models load bench bench-compare mutants format clean
+.PHONY: serve test check e2e models load bench bench-full bench-compare mutants format clean
 
 serve: $(DONE)  ## Serve the models of the store; train the embedded ones first if there are none.
 	@test -n "$$(ls $(SERVE_STORE) 2>/dev/null)" || $(MAKE) --no-print-directory models
@@ -40,6 +41,11 @@ load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with lim
 
 bench: $(DONE_DEV)  ## Speed beside peers and bare engines, ten minutes; leave the machine alone meanwhile.
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.bench --out build/bench/bench.json
+
+bench-full: $(DONE_DEV)  ## Also overload, documents, text lengths, numbers of models, start and memory.
+	@failed=0; for part in $(BENCHMARKS); do \
+	  env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.$$part --out build/bench/$$part.json || failed=1; \
+	done; exit $$failed
 
 bench-compare: $(DONE_DEV)  ## Speed of the working tree beside that of a commit: make bench-compare BASE=COMMIT
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.compare $(BASE)

@@ -30,8 +30,11 @@ from handlers.tokenization import Row, TextTokenizer
 from model_store.manifest import read_manifest
 
 BATCH_TOKENS = 4096
-LONE, DOCUMENTS = "lone", "documents"
-DOCUMENT_TOKENS, DOCUMENT_COUNT = 2000, 24
+LONE = "lone"
+LONG = "texts of tokens: "
+"""Followed by how many: texts of one length, read in the server's windows."""
+LONG_TOKENS = 49_152
+"""Of all texts of one length together, about."""
 
 
 def main() -> None:
@@ -85,7 +88,7 @@ class BareEngine:
         """One round.
 
         Args:
-            what: a set of texts, ``documents`` or ``lone``.
+            what: a set of texts, ``lone``, or ``LONG`` and a number of tokens.
             seconds: about how long.
 
         Returns:
@@ -136,9 +139,8 @@ class Bare:
         manifest = read_manifest(folder)
         self._tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
         self._handler = load_handler(manifest, self._tokenizer)
-        words = whole_words(folder)
+        self._words = words = whole_words(folder)
         self._texts = {one: text_set(one, words, most=manifest.max_tokens) for one in SETS}
-        self._texts[DOCUMENTS] = documents(DOCUMENT_TOKENS, DOCUMENT_COUNT, words)
         self._run: Run = open_bare(folder, manifest.task, engine, threads)
         self._warm: set[str] = set()
 
@@ -173,11 +175,13 @@ class Bare:
         self._run(pad([self._tokenizer.row(self._tokenizer.encode([text])[0].ids)]))
 
     def _pass(self, name: str) -> int:
-        texts = self._texts[name]
-        if name == DOCUMENTS:
-            rows = self._windows(texts)
-        else:
+        if name in SETS:
+            texts = self._texts[name]
             rows = [self._tokenizer.row(one.ids) for one in self._tokenizer.encode(texts)]
+        else:
+            tokens = int(name.removeprefix(LONG))
+            texts = documents(tokens, document_count(tokens), self._words)
+            rows = self._windows(texts)
         run_sorted(self._run, rows)
         return len(texts)
 
@@ -196,6 +200,11 @@ def run_sorted(run: Run, rows: Sequence[Row]) -> None:
             batch = []
         batch.append(row)
     run(pad(batch))
+
+
+def document_count(tokens: int) -> int:
+    """How many texts of one length are measured with."""
+    return max(8, min(512, LONG_TOKENS // tokens))
 
 
 def pad(rows: Sequence[Row]) -> Tensors:

@@ -36,6 +36,8 @@ CLASSES = {
 }
 OUTSIDE = 1.0
 """Added to the logit of "O": most tokens are no entity, as in real texts."""
+WINDOWS = {"long": "window"}
+"""Parameters of a request whose text may be longer than the model takes."""
 CALIBRATION_TEXTS = 100
 SEED = 7
 
@@ -106,5 +108,6 @@ def inputs_of(task: Task, texts: Sequence[str]) -> list[Any]:
 
 
 def items(task: Task, texts: Sequence[str]) -> list[Any]:
-    """What a handler takes."""
-    return list(BODIES[task].model_validate({"inputs": inputs_of(task, texts)}).items())
+    """What a handler takes; long texts are read in windows."""
+    body = {"inputs": inputs_of(task, texts), "parameters": WINDOWS}
+    return list(BODIES[task].model_validate(body).items())

@@ -1,11 +1,14 @@
 -- Posts the lines of a file in turn, and prints what was measured as one line of JSON.
+-- A line that begins with a path and a tab goes there; the others to the path of the URL.
 
 local requests = {}
 local turn = 0
 
 function init(arguments)
   for line in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format("POST", nil, {["content-type"] = "application/json"}, line)
+    local path, body = line:match("^(/[^\t]*)\t(.*)$")
+    local headers = {["content-type"] = "application/json"}
+    requests[#requests + 1] = wrk.format("POST", path, headers, body or line)
   end
 end
 

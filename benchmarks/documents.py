@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 
 from benchmarks.bare import engines
-from benchmarks.ceilings import DOCUMENT_COUNT, DOCUMENT_TOKENS, DOCUMENTS, BareEngine
+from benchmarks.ceilings import LONG, BareEngine, document_count
 from benchmarks.checkpoint import inputs_of, published
 from benchmarks.machine import compute_threads, machine, sentence
 from benchmarks.rounds import loaded, middle
@@ -38,6 +38,7 @@ from model_store.version import ModelVersion
 
 TASKS = (Task.TOKEN_CLASSIFICATION, Task.QUESTION_ANSWERING)
 CLIENTS = 16
+DOCUMENT_TOKENS = 2000
 BAR = 0.80
 TOKENS = "tuneserve_tokens_real_total"
 RAMP_S, SOON_S = 2.0, 0.5
@@ -91,8 +92,8 @@ def one_task(
     target: Target, version: ModelVersion, folder: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Documents per second of the server and of every engine."""
-    task = version.manifest.task
-    texts = documents(DOCUMENT_TOKENS, DOCUMENT_COUNT, whole_words(version.folder))
+    task, what = version.manifest.task, f"{LONG}{DOCUMENT_TOKENS}"
+    texts = documents(DOCUMENT_TOKENS, document_count(DOCUMENT_TOKENS), whole_words(version.folder))
     bodies = write_bodies(inputs_of(task, texts), folder / task.value)
     mine = Target(target.name, f"{target.root}/models/{version.name}", target.family, target.facts)
     rates: dict[str, list[float]] = {}
@@ -103,11 +104,11 @@ def one_task(
             for name in arguments.engines.split(",")
         ]
         for engine in bare:
-            engine.measure(DOCUMENTS, 0)  # loads, and meets every shape
+            engine.measure(what, 0)  # loads, and meets every shape
         for _ in range(arguments.rounds):
             cells.append(worked(mine, version, bodies, arguments.seconds))
             for engine in bare:
-                round_ = engine.measure(DOCUMENTS, arguments.seconds / 2)
+                round_ = engine.measure(what, arguments.seconds / 2)
                 if "error" not in round_:
                     rates.setdefault(engine.name, []).append(round_["per_second"])
     served = middle(cells) | {

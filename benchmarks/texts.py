@@ -9,7 +9,7 @@ number of tokens is known without trial.
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -97,8 +97,24 @@ def documents(tokens: int, count: int, words: Sequence[str]) -> list[str]:
     return [text_of(tokens, words, seed=f"{tokens} {number}") for number in range(count)]
 
 
-def write_bodies(inputs: Sequence[Any], path: Path) -> Path:
-    """A request body per line: what ``cycle.lua`` sends."""
-    lines = [json.dumps({"inputs": one}) for one in inputs]
+def write_bodies(
+    inputs: Sequence[Any],
+    path: Path,
+    parameters: Mapping[str, Any] | None = None,
+    asked: Sequence[str] = ("",),
+) -> Path:
+    """A request body per line: what ``cycle.lua`` sends.
+
+    Args:
+        inputs: one per request.
+        path: of the file.
+        parameters: of every request.
+        asked: paths that are asked in turn; empty: that of the URL.
+    """
+    lines = []
+    for number, one in enumerate(inputs):
+        body = {"inputs": one} | ({"parameters": parameters} if parameters else {})
+        to = asked[number % len(asked)]
+        lines.append((f"{to}\t" if to else "") + json.dumps(body))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -76,3 +76,10 @@ def test_documents_are_different_and_of_one_length(folder: Path) -> None:
 def test_bodies_are_one_json_document_per_line(tmp_path: Path) -> None:
     lines = write_bodies(['say "hi"', "zwei"], tmp_path / "bodies").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"inputs": 'say "hi"'}, {"inputs": "zwei"}]
+
+
+def test_bodies_may_go_to_several_paths_in_turn(tmp_path: Path) -> None:
+    path = write_bodies(["a", "b", "c"], tmp_path / "bodies", {"top_k": 1}, asked=["/x", "/y"])
+    found = [line.split("\t") for line in path.read_text().splitlines()]
+    assert [to for to, _ in found] == ["/x", "/y", "/x"]
+    assert json.loads(found[1][1]) == {"inputs": "b", "parameters": {"top_k": 1}}

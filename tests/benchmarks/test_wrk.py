@@ -1,5 +1,6 @@
 """What wrk prints is read whole, and a server that fails is seen."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -42,8 +43,10 @@ class Echo(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: list[bytes] = []  # noqa: RUF012
+    paths: list[str] = []  # noqa: RUF012
 
     def do_POST(self) -> None:
+        self.paths.append(self.path)
         self.seen.append(self.rfile.read(int(self.headers["content-length"])))
         self.send_response(500 if len(self.seen) % 2 == 0 else 200)
         self.send_header("content-length", "2")
@@ -57,6 +60,7 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     Echo.seen.clear()
+    Echo.paths.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -75,3 +79,11 @@ def test_wrk_sends_the_texts_in_turn_and_counts_failures(url: str, tmp_path: Pat
     # wrk takes the first one for a look at it, so the turn may begin anywhere.
     first = [one.decode() for one in Echo.seen[:3]]
     assert sorted(first) == sorted(bodies.read_text().splitlines())
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_a_line_may_name_the_path_that_it_goes_to(url: str, tmp_path: Path) -> None:
+    bodies = write_bodies(["one"], tmp_path / "bodies", asked=["/models/other"])
+    assert drive(url, bodies, clients=1, seconds=1).requests
+    assert set(Echo.paths) == {"/models/other"}
+    assert json.loads(Echo.seen[0]) == {"inputs": "one"}
