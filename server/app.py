@@ -71,7 +71,7 @@ def serve(settings: Settings) -> int:
     found = find_models(settings)
     if settings.strict and found.refused:
         raise CheckpointError("; ".join(f"{one.name}: {one.reason}" for one in found.refused))
-    if not found.versions and not found.refused and settings.admin_key is None:
+    if not found.versions and not found.refused and not settings.admin_key:
         raise CheckpointError(
             f"There is no model in {settings.store}: run `make models`, publish one with"
             " `tuneserve models add FOLDER --name NAME`, or name one with --model NAME=FOLDER."

@@ -84,7 +84,7 @@ def admin_routes(front: Front, rollout: Rollout) -> list[Route]:
 
 def check_admin(key: str | None, request: Request) -> None:
     """Pass, or refuse; see ``AdminEndpoint.admit``."""
-    if key is None:
+    if not key:
         raise Forbidden(
             "Models are not changed over HTTP here: start the server with SERVE_ADMIN_KEY to allow"
             " it."
