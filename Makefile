@@ -9,6 +9,8 @@ DONE := .venv/.installed
 DONE_DEV := .venv/.installed-dev
 # LangChain wants an older huggingface-hub than the server: its clients, and LlamaIndex's, run by themselves.
 DONE_CLIENTS := .venv-clients/.installed
+# The oldest release of Hugging Face's client that has the methods.
+DONE_HUB := .venv-hub/.installed
 # The longest first: two train at a time.
 RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
 BENCHMARKS := bench overload documents text_lengths many_models start
@@ -24,7 +26,7 @@ serve: $(DONE)  ## Serve the models of the store; train the embedded ones first 
 test: $(DONE_DEV)  ## Unit, parity and contract tests.
 	$(BIN)/python -m pytest -m "not e2e"
 
-e2e: $(DONE_DEV) $(DONE_CLIENTS)  ## The real server, real clients, real signals.
+e2e: $(DONE_DEV) $(DONE_CLIENTS) $(DONE_HUB)  ## The real server, real clients, real signals.
 	$(BIN)/python -m pytest -m e2e
 
 check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
@@ -73,5 +75,10 @@ $(DONE_CLIENTS): tests/clients/outside/requirements.txt
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+$(DONE_HUB): tests/clients/hub/requirements.txt
+	test -x .venv-hub/bin/python || $(PYTHON) -m venv .venv-hub
+	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf .venv .venv-clients build *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-hub build *.egg-info .mypy_cache .ruff_cache

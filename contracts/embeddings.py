@@ -111,13 +111,14 @@ class SimilarityBody(Body):
     """Sentence similarity: the cosine of each sentence's embedding with the source's."""
 
     task = Task.SENTENCE_SIMILARITY
+    root = ("source_sentence", "sentences")
     inputs: Sentences | Annotated[list[Sentences], Field(min_length=1)]
     parameters: SimilarityParameters = SimilarityParameters()
 
     @classmethod
     def fits(cls, body: dict[str, Any]) -> bool:
         """Whether ``inputs`` has a source sentence."""
-        inputs = body.get("inputs")
+        inputs = cls.gathered(body).get("inputs")
         first = inputs[0] if isinstance(inputs, list) and inputs else inputs
         return isinstance(first, dict)
 

@@ -37,6 +37,8 @@ class Body(Strict, ABC):
     """One HTTP request to a model."""
 
     task: ClassVar[Task]
+    root: ClassVar[tuple[str, ...]] = ()
+    """Keys of ``inputs`` that older releases of Hugging Face's client send at the root instead."""
 
     options: dict[str, Any] | None = Field(
         default=None, description="Legacy Hugging Face options: accepted and ignored."
@@ -46,6 +48,14 @@ class Body(Strict, ABC):
     def fits(cls, body: dict[str, Any]) -> bool:
         """Whether JSON that came to a model with several schemas is of this one."""
         return True
+
+    @classmethod
+    def gathered(cls, body: dict[str, Any]) -> dict[str, Any]:
+        """The same JSON with the keys of ``root`` under ``inputs``."""
+        moved = {name: body[name] for name in cls.root if name in body}
+        if not moved or body.get("inputs") is not None:
+            return body
+        return {name: body[name] for name in body if name not in moved} | {"inputs": moved}
 
     @abstractmethod
     def items(self) -> list[Any]:
@@ -248,6 +258,7 @@ class QaBody(Body):
     """Extractive question answering."""
 
     task = Task.QUESTION_ANSWERING
+    root = ("question", "context")
     inputs: Question | Annotated[list[Question], Field(min_length=1)]
     parameters: QaParameters = QaParameters()
 

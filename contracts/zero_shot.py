@@ -22,10 +22,26 @@ def _has_a_place(template: str) -> str:
     return template
 
 
+def _split(labels: list[str] | str) -> list[str]:
+    if not isinstance(labels, str):
+        return labels
+    found = [label.strip() for label in labels.split(",") if label.strip()]
+    if not found:
+        raise ValueError("there is no label between the commas")
+    return found
+
+
+Labels = Annotated[
+    Annotated[list[Text], Field(min_length=1)] | Text,
+    AfterValidator(_split),
+    Field(description="A list; or, as transformers takes them too, one string with commas."),
+]
+
+
 class ZeroShotParameters(Strict):
     """The labels, and how they compete."""
 
-    candidate_labels: Annotated[list[Text], Field(min_length=1)]
+    candidate_labels: Labels
     multi_label: bool = Field(
         default=False, description="Several labels may fit: each has a probability of its own."
     )
@@ -67,7 +83,7 @@ class ZeroShotBody(Body):
     def items(self) -> list[ZeroShotItem]:
         """One item per text."""
         inputs = self.inputs if isinstance(self.inputs, list) else [self.inputs]
-        labels = tuple(self.parameters.candidate_labels)
+        labels = tuple(self.parameters.candidate_labels)  # a list by now
         return [ZeroShotItem(text, labels, self.parameters) for text in inputs]
 
     def shape(

@@ -5,6 +5,7 @@ are pooled inside, and the vocabulary head of a masked model sees the masked pos
 what leaves a graph is small: a vector per row, not one per token.
 """
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,12 @@ def _masked(model: Any) -> "torch.nn.Module":
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.positions: Any = None
+            self.call = threading.local()  # several threads may run the graph at once
             model.base_model.register_forward_hook(self._only_the_mask)
 
         def _only_the_mask(self, _: Any, __: Any, output: Any) -> Any:
             hidden = output[0]
-            places = self.positions.unsqueeze(-1).expand(-1, 1, hidden.shape[-1])
+            places = self.call.positions.unsqueeze(-1).expand(-1, 1, hidden.shape[-1])
             output.last_hidden_state = torch.gather(hidden, 1, places)
             return output
 
@@ -100,9 +101,8 @@ def _masked(model: Any) -> "torch.nn.Module":
             token_type_ids: torch.Tensor | None = None,
             mask_positions: torch.Tensor | None = None,
         ) -> tuple[torch.Tensor, ...]:
-            self.positions = mask_positions
+            self.call.positions = mask_positions
             answer = self.model(**_inputs(model, input_ids, attention_mask, token_type_ids))
-            self.positions = None
             return (answer["logits"][:, 0],)
 
     return Masked().eval()

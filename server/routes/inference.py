@@ -90,22 +90,28 @@ def parse(bodies: Sequence[type[Body]], raw: bytes) -> Body:
     Raises:
         InvalidRequest: with sentences that name the fields.
     """
-    schema = bodies[0]
-    loaded: Any = None
+    if len(bodies) == 1:
+        try:
+            return bodies[0].model_validate_json(raw)
+        except ValidationError:
+            pass  # the way below finds the fault, or an older client's shape
+    content = _json(raw)
+    schema = body_for(content, bodies)
+    if isinstance(content, dict):
+        content = schema.gathered(content)
     try:
-        if len(bodies) == 1:
-            return schema.model_validate_json(raw)
-        loaded = _json(raw)
-        schema = body_for(loaded, bodies)
-        return schema.model_validate(loaded)
+        return schema.model_validate(content)
     except ValidationError as error:
-        loaded = loaded or _json(raw)
-        if isinstance(loaded, dict) and "stream" in loaded and "stream" not in schema.model_fields:
+        if (
+            isinstance(content, dict)
+            and "stream" in content
+            and "stream" not in schema.model_fields
+        ):
             raise InvalidRequest(
                 "stream: this model does not generate text, so there is nothing to stream; leave"
                 " it out."
             ) from None
-        raise explain(schema, loaded, error) from None
+        raise explain(schema, content, error) from None
 
 
 def _json(raw: bytes) -> Any:

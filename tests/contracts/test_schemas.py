@@ -104,6 +104,17 @@ def test_unknown_parameters_are_refused_and_legacy_options_ignored(schema: type[
         valid(schema, INPUTS[schema], parameter={})
 
 
+@pytest.mark.parametrize("schema", [QaBody, SimilarityBody])
+@pytest.mark.parametrize("beside", [{}, {"inputs": None, "parameters": {}}])
+def test_older_clients_put_the_inputs_at_the_root(schema: type[Body], beside: dict[str, object]):
+    old = {**INPUTS[schema], **beside}  # type: ignore[dict-item]
+    content = schema.gathered(old)
+    assert schema.model_validate(content).items() == valid(schema, INPUTS[schema]).items()
+    assert body_for(old, (EmbeddingBody, SimilarityBody)) is SimilarityBody or schema is QaBody
+    new = {"inputs": INPUTS[schema], "question": 1}
+    assert schema.gathered(new) is new
+
+
 def test_a_pair_is_one_item():
     body = ClassificationBody.model_validate({"inputs": {"text": "a", "text_pair": "b"}})
     assert body.items() == [ClassificationItem("a", "b", body.parameters)]

@@ -33,6 +33,13 @@ def test_old_releases_of_hugging_faces_client_get_columns(agent: str, columns: b
     assert asked(["t", "t"]).shape_for(agent, [ANSWER, ANSWER]) == [expected, expected]
 
 
+def test_labels_may_stand_in_one_string_with_commas():
+    [item] = asked("t", candidate_labels=" a,b c, ,d").items()
+    assert item.candidate_labels == ("a", "b c", "d")
+    with pytest.raises(ValidationError):
+        asked("t", candidate_labels=" , ")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

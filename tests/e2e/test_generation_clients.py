@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import InferenceClient
 
 from tests.clients.environment import outside
+from tests.clients.test_huggingface_hub import PYTHONS, by_release
 from tests.e2e.writers import MAX_TOKENS, tiny_writer
 from tests.running import RunningServer, running
 
@@ -122,6 +123,14 @@ def test_langchains_endpoint_gets_the_same_answer_in_all_its_ways(server: Runnin
     assert answers["batch"] == [text, text]
     assert "".join(answers["stream"]) == "".join(answers["astream"]) == text
     assert len(answers["stream"]) > 5
+
+
+def test_the_oldest_release_of_hugging_faces_client_gets_the_same_answer(server: RunningServer):
+    old, new = (
+        by_release(python, server, "translation", "text_generation") for python in PYTHONS.values()
+    )
+    new["translation"] = new["translation"]["translation_text"]
+    assert old == new
 
 
 def test_metrics_tell_tokens_and_times(server: RunningServer):

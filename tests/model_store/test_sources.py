@@ -321,7 +321,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         change_config(architectures=["AForTokenClassification", "BForQuestionAnswering"]),
         "exactly one architecture",
     ),
-    "no head": (change_config(architectures=["BertModel"]), "BertModel has no head"),
+    "no served head": (
+        change_config(architectures=["BertForPreTraining"]),
+        "BertForPreTraining has no head that is served",
+    ),
     "wrong task": (change_config(tuneserve_task="summarization"), "cannot do summarization"),
     "unknown task": (change_config(tuneserve_task="chess"), "'chess' is no task; choose from"),
     "gap in labels": (change_config(id2label={"0": "a", "2": "c"}), "id2label"),
