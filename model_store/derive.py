@@ -11,7 +11,7 @@ from model_store.files import read_json
 from model_store.generating import check_type, default_task, encoder_config, generation_defaults
 from model_store.manifest import GENERATING_HEADS, Manifest, ProblemType, is_generating
 from model_store.positions import position_limit
-from model_store.weights import find_artifact, has_tokenizer, refuse_remote_code
+from model_store.weights import WEIGHTS, find_artifact, has_tokenizer, refuse_remote_code
 
 TASK_KEY = "tuneserve_task"
 """In ``config.json``: the task, where the architecture alone does not say it."""
@@ -26,6 +26,9 @@ TASKS_BY_HEAD: dict[str, tuple[Task, ...]] = {
 }
 """What each transformers head can do; the first is meant when nothing else is said. ``Model`` is no
 head and comes last: the names of some that have one end in it too."""
+
+OWN_GRAPHS = (Task.FEATURE_EXTRACTION, Task.FILL_MASK)
+"""Tasks whose graphs have inputs or outputs of ours: those that others export differ."""
 
 UNLABELLED = (Task.QUESTION_ANSWERING, Task.FEATURE_EXTRACTION, Task.FILL_MASK)
 
@@ -72,6 +75,11 @@ def derive_manifest(
             "use an encoder."
         )
     artifact = find_artifact(folder)
+    if artifact.format == "onnx" and served in OWN_GRAPHS:
+        raise CheckpointError(
+            f"{folder} has an ONNX file and no safetensors; for {served} the graph is made here: "
+            f"add {WEIGHTS} with the weights."
+        )
     if not has_tokenizer(tokenizer_folder):
         raise CheckpointError(
             f"{tokenizer_folder} has no tokenizer (tokenizer.json or a vocabulary); "

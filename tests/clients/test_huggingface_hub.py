@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,39 @@ def test_sentences_and_labels_count_as_inputs(server: RunningServer):
         answer = httpx.post(f"{server.url}/models/{model}", json=body)
         assert answer.status_code == 413, answer.text
         assert "257" in answer.json()["error"]
+
+
+def test_answers_of_all_kinds_do_not_depend_on_who_else_asks(server: RunningServer):
+    words = f"{TEXT} {CONTEXT}".split()
+    texts = [" ".join(words[n : n + 3 + n % 7]) for n in range(12)]
+    asks: list[tuple[str, dict[str, Any]]] = []
+    for text in texts:
+        asks += [
+            ("embed", {"inputs": text}),
+            ("embed", {"inputs": {"source_sentence": text, "sentences": texts[:3]}}),
+            ("nli", {"inputs": text, "parameters": {"candidate_labels": LABELS}}),
+            ("nli", {"inputs": {"text": text, "text_pair": TEXT}}),
+            ("fill", {"inputs": f"{text} [MASK]"}),
+        ]
+
+    def numbers(ask: tuple[str, dict[str, Any]]) -> list[float]:
+        answer = httpx.post(f"{server.url}/models/{ask[0]}", json=ask[1], timeout=60)
+        assert answer.status_code == 200, answer.text
+        return list(every_float(answer.json()))
+
+    alone = [numbers(ask) for ask in asks]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(numbers, asks))
+    for one, other in zip(alone, together, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def every_float(answer: Any) -> Iterator[float]:
+    if isinstance(answer, float):
+        yield answer
+    elif isinstance(answer, list | dict):
+        for part in answer.values() if isinstance(answer, dict) else answer:
+            yield from every_float(part)
 
 
 @pytest.mark.parametrize(

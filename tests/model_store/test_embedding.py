@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from contracts.errors import CheckpointError
 from contracts.tasks import Task
@@ -18,6 +19,7 @@ from model_store.sources import open_source
 from model_store.store import Store
 from model_store.task_graph import OUTPUT_NAMES
 from tests.embedders import PREFIX, SIZE, tiny_embedder
+from tests.model_store.hub import fake_hub
 from tests.models import MAX_TOKENS, tiny_checkpoint
 
 
@@ -129,6 +131,41 @@ def test_a_broken_list_of_modules_is_named(tmp_path: Path):
     (folder / "modules.json").write_text('{"type": 1}')
     with pytest.raises(CheckpointError, match=r"modules\.json is no list of modules"):
         open_source("it", str(folder), cache_root=tmp_path)
+
+
+def test_a_graph_that_somebody_else_exported_is_refused(tmp_path: Path):
+    folder = tiny_embedder(tmp_path / "it")
+    (folder / "model.safetensors").rename(folder / "model.onnx")
+    with pytest.raises(CheckpointError, match=r"add model\.safetensors"):
+        open_source("it", str(folder), cache_root=tmp_path)
+
+
+def test_modules_come_from_the_hub_and_from_urls_and_other_folders_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    layer = {"in_features": SIZE, "out_features": 8, "activation_function": "torch.nn.Tanh"}
+    folder = tiny_embedder(tmp_path / "it", dense=layer)
+    for other in ("onnx", "openvino", "1_Pooling"):
+        (folder / other).mkdir(exist_ok=True)
+        (folder / other / "pytorch_model.bin").write_bytes(b"")
+    (folder / "onnx" / "config.json").write_text("{}")
+    wanted = {"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"}
+
+    def inside(place: Path) -> set[str]:
+        paths = (path.relative_to(place) for path in place.rglob("*") if path.is_file())
+        return {path.as_posix() for path in paths if len(path.parts) > 1}
+
+    with fake_hub("acme/embed", folder) as (endpoint, _):
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        found = open_source("it", "acme/embed", cache_root=tmp_path / "cache")
+        assert inside(found.folder) == wanted
+        assert found.manifest.embedding is not None
+        assert found.manifest.embedding.dimensions == 8
+    copied = open_source("it", folder.as_uri(), cache_root=tmp_path / "cache")
+    assert inside(copied.folder) == wanted
 
 
 def test_the_store_keeps_the_modules_and_their_hashes(tmp_path: Path):
