@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from benchmarks.machine import sentence
 from benchmarks.servers import OURS, TITLES
 from benchmarks.verdicts import ceiling
 
@@ -76,9 +75,13 @@ def chart(result: dict[str, Any]) -> str:
 
 
 def series(result: dict[str, Any], texts: str, key: str) -> dict[str, list[tuple[str, float]]]:
-    """One figure of every server against its clients."""
+    """One figure of every server against its clients; nobody has a p99 who answered nobody."""
     return {
-        name: [(clients, cell[key]) for clients, cell in sets[texts].items()]
+        name: [
+            (clients, cell[key])
+            for clients, cell in sets[texts].items()
+            if key == "per_second" or cell[key] > 0
+        ]
         for name, sets in result["servers"].items()
         if texts in sets
     }
@@ -103,7 +106,7 @@ def panel(
         style = "axis" if tick == ticks[0] else "grid"
         yield f'<line class="{style}" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
         yield text(left - 8, y + 4, f"{tick:,g}", "end", "soft")
-    clients = [one for one, _ in next(iter(lines.values()))]
+    clients = [one for one, _ in max(lines.values(), key=len)]
     step = (PANEL_WIDTH - 2 * INSET) / max(1, len(clients) - 1)
     xs = {one: left + INSET + index * step for index, one in enumerate(clients)}
     for one, x in xs.items():
@@ -126,7 +129,7 @@ def panel(
 def legend(result: dict[str, Any]) -> Iterator[str]:
     """Names, and the machine."""
     yield text(LEFTS[0] - 40, 26, "One text per request, closed loop; medians", css="head")
-    yield text(LEFTS[0] - 40, 46, sentence(result["machine"]).split(", load")[0], css="soft")
+    yield text(LEFTS[0] - 40, 46, machine_name(result["machine"]), css="soft")
     x = LEFTS[0] - 40.0
     for name in result["servers"]:
         yield path(name, [(x, 66), (x + 44, 66)])
@@ -135,6 +138,12 @@ def legend(result: dict[str, Any]) -> Iterator[str]:
         x += 68 + 7.2 * len(TITLES[name])
     yield f'<line class="ceiling" x1="{x:.0f}" y1="66" x2="{x + 44:.0f}" y2="66"/>'
     yield text(x + 52, 70, ENGINE)
+
+
+def machine_name(facts: dict[str, Any]) -> str:
+    """What decides speed, in few words."""
+    amx = "AMX" if facts["amx"] else "no AMX"
+    return f"{facts['cpu']}, {facts['cores']:g} cores, {amx}"
 
 
 def path(name: str, places: Sequence[tuple[float, float]]) -> str:

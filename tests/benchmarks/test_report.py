@@ -75,6 +75,13 @@ def test_the_chart_stays_inside_its_frame(result: dict[str, Any]) -> None:
             assert 0 < y < height
 
 
+def test_a_peer_that_answered_nobody_has_no_point_for_its_p99(result: dict[str, Any]) -> None:
+    result["servers"]["fastapi"]["short"]["64"] |= {"per_second": 0.0, "p99_ms": 0.0}
+    squares = ElementTree.fromstring(chart(result)).findall(f"{SVG}rect")
+    paper, legend = 1, 1
+    assert len(squares) == paper + legend + 2 * 4 - 1
+
+
 @pytest.mark.parametrize("top", [0.3, 7, 99, 1000, 2319, 12345])
 def test_axes_end_above_the_highest_value(top: float) -> None:
     assert linear_ticks(top)[0] == 0
