@@ -59,6 +59,7 @@ def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", default="build/bench", type=Path, help="keeps the models")
+    parser.add_argument("--base", type=Path, help="a folder with a checkpoint per task, not MiniLM")
     parser.add_argument("--out", type=Path, help="the result as JSON")
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--seconds", default=8.0, type=float)
@@ -71,7 +72,8 @@ def options() -> argparse.ArgumentParser:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Each task in turn: some rounds of the server and of every engine."""
     find_wrk()
-    versions = {task: published(arguments.home / "documents", task) for task in TASKS}
+    bases = {task: arguments.base / task.value if arguments.base else None for task in TASKS}
+    versions = {task: published(arguments.home / "documents", task, bases[task]) for task in TASKS}
     facts = machine()
     with tempfile.TemporaryDirectory() as folder:
         some = versions[TASKS[0]]

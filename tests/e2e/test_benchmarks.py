@@ -21,13 +21,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured(home: Path, base: Path, name: str, *arguments: str) -> dict[str, Any]:
     """Run one of them, and read its result; it must find that no request failed."""
-    out = home / f"{name}.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--home", str(home), "--base", str(base)]
+    model = ("--home", str(home), "--base", str(base))
     # Named, so that no time goes by for finding out which is fastest.
-    command += ["--out", str(out), "--serve=--backend=onnxruntime", "--serve=--precision=fp32"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    served = ("--serve=--backend=onnxruntime", "--serve=--precision=fp32")
+    return result(home, name, *model, *served, *arguments)
+
+
+def result(home: Path, name: str, *arguments: str) -> dict[str, Any]:
+    """Run one of them as it is asked to, and read its result."""
+    out = home / f"{name}.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--out", str(out), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "| what | found | bar | reached |" in done.stdout
+    assert "\n|---|" in done.stdout
     return json.loads(out.read_text())
 
 
@@ -71,6 +77,43 @@ def test_overload_sees_the_accepted_the_refused_and_the_wait_that_is_asked_for(
     assert found["retry_after_s"] >= 1
     assert found["other"] == 0
     assert found["refusal_ms"] is not None
+
+
+def test_texts_of_each_length_are_compared_with_the_engine_that_serves_them(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    options = ("--lengths=8,300", "--rounds=1", "--seconds=1")  # the model takes 128
+    found = measured(home, checkpoints["intent"], "text_lengths", *options)
+    assert found["engine"] == "onnxruntime-fp32"
+    for one in found["lengths"].values():
+        assert one["served"]["texts_per_second"] > 0
+        assert one["engine"] > 0
+
+
+def test_documents_of_both_tasks_are_compared_with_an_engine(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    folders = home / "tasks"
+    folders.mkdir()
+    for task, name in (("token-classification", "entities"), ("question-answering", "qa")):
+        (folders / task).symlink_to(checkpoints[name])
+    options = ("--engines=onnxruntime-fp32", "--rounds=1", "--seconds=1")
+    for one in measured(home, folders, "documents", *options)["tasks"].values():
+        assert one["served"]["documents_per_second"] > 0
+        assert one["engines"]["onnxruntime-fp32"] > 0
+
+
+def test_start_and_many_models_tell_seconds_and_memory(
+    home: Path, checkpoints: dict[str, Path]
+) -> None:
+    model = ("--home", str(home), "--base", str(checkpoints["intent"]))
+    short = ("--engines=onnxruntime-fp32", "--rounds=1", "--seconds=1")
+    started = result(home, "start", *model, *short)["engines"]["onnxruntime-fp32"]
+    assert 0 < started["ready_s"] < 120
+    assert started["pss_ready"].keys() >= {"parent", "http", "engine"}
+    found = result(home, "many_models", "--counts=3", "--seconds=1")["counts"]["3"]
+    assert found["requests"] > 0
+    assert found["pss_mib"] > 0
 
 
 def test_compare_runs_a_commit_beside_the_working_tree(
