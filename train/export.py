@@ -28,7 +28,7 @@ from train.float_parts import keep_in_float
 from train.labelled import recipe_for
 from train.tasks import training_task
 from train.tasks.base import TrainTask
-from train.unlabelled import UNLABELLED, compress_unlabelled, read_lines
+from train.unlabelled import UNLABELLED, compress_unlabelled, read_lines, read_texts
 from train.verify import Exam, Measured
 
 
@@ -68,6 +68,9 @@ def add_artifact(
             "int8 is static: name typical texts with --calibrate DATA, "
             "as in training or a .txt file with one text per line."
         )
+    texts: list[str] = []
+    if calibration is not None and version.manifest.task in UNLABELLED:
+        texts = read_texts(version.manifest.task, calibration)
     manifest = copy_checkpoint(version, folder)
     fp32, int8 = (STEPS_FP32, STEPS_INT8) if manifest.generates else (ONNX_FP32, ONNX_INT8)
     if manifest.generates:
@@ -77,7 +80,7 @@ def add_artifact(
     if precision == "fp32" or calibration is None:
         return _with(manifest, fp32, verified=True), []
     if manifest.task in UNLABELLED:
-        artifact, found = compress_unlabelled(version, folder, manifest, calibration)
+        artifact, found = compress_unlabelled(version, folder, manifest, texts)
         if version.artifact("onnx", "fp32") is None:
             remove(folder, fp32)
         return _with(manifest, artifact, verified=bool(found) and found[-1].verified), found

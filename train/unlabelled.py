@@ -36,7 +36,7 @@ ALONE_TEXTS = 32
 
 
 def compress_unlabelled(
-    version: ModelVersion, folder: Path, manifest: Manifest, path: Path
+    version: ModelVersion, folder: Path, manifest: Manifest, texts: Sequence[str]
 ) -> tuple[Artifact, list[Measured]]:
     """Write the int8 file; half of the texts calibrate it, the other half measures it.
 
@@ -44,20 +44,14 @@ def compress_unlabelled(
         version: whose copy the folder is.
         folder: with the fp32 ONNX file.
         manifest: of the folder.
-        path: a text per line.
+        texts: typical ones; see ``read_texts``.
 
     Returns:
         The artifact, and the measurements: fp32 first; none of a masked model.
 
     Raises:
-        CheckpointError: the file is not of texts, or the graph cannot be quantised.
+        CheckpointError: the graph cannot be quantised.
     """
-    if path.suffix != ".txt":
-        raise CheckpointError(
-            f"--calibrate {path}: {manifest.task} has no labels; give a .txt file with one text "
-            "per line."
-        )
-    texts = read_lines(path)
     typical, held_out = texts[::2][:CALIBRATION_TEXTS], texts[1::2][:MEASURED_TEXTS]
     tokenizer = TextTokenizer.load(folder, manifest.max_tokens)
     handler = load_handler(manifest, tokenizer)
@@ -82,6 +76,19 @@ def compress_unlabelled(
             f"The mean cosine with fp32 is {mean:.4f}, and must be {MIN_COSINE} or more."
         )
     return ONNX_INT8.model_copy(update={"scores": second.scores}), [first, second]
+
+
+def read_texts(task: Task, path: Path) -> list[str]:
+    """The texts of a file that calibrates a model without labels.
+
+    Raises:
+        CheckpointError: the file is not one of plain texts, or has none.
+    """
+    if path.suffix != ".txt":
+        raise CheckpointError(
+            f"--calibrate {path}: {task} has no labels; give a .txt file with one text per line."
+        )
+    return read_lines(path)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -57,13 +57,12 @@ def expected(texts: list[str]) -> Array:
 def store(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MiniLM from its unmodified folder, with its fp32 and int8 graphs."""
     root = tmp_path_factory.mktemp("minilm")
-    (root / "texts.txt").write_text("\n".join(texts[::2]))
     plain = open_source("minilm", find_base("minilm"), cache_root=root)
 
     def build(folder: Path) -> Manifest:
         manifest = copy_checkpoint(plain, folder)
         export_fp32(folder, manifest.task)
-        int8, (_, found) = compress_unlabelled(plain, folder, manifest, root / "texts.txt")
+        int8, (_, found) = compress_unlabelled(plain, folder, manifest, texts[::2])
         assert found.verified
         artifacts = [*manifest.artifacts, ONNX_FP32, int8.model_copy(update={"verified": True})]
         return manifest.model_copy(update={"artifacts": artifacts})
@@ -175,3 +174,34 @@ def test_every_kind_of_module_gives_its_embeddings(
     parameters = EmbeddingParameters(truncate=True)
     answers: list[Any] = pipeline([EmbeddingItem(text, parameters) for text in LINES])
     np.testing.assert_allclose(np.stack(answers), theirs.encode(LINES), atol=2e-5)
+
+
+def test_a_decoder_embeds_by_its_last_token(tmp_path: Path):
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoConfig, AutoModel
+
+    pooling = {"embedding_dimension": SIZE, "pooling_mode": "lasttoken"}
+    folder = tiny_embedder(tmp_path / "it", "roberta", pooling=pooling)
+    encoder = AutoConfig.from_pretrained(folder)
+    decoder = AutoConfig.for_model(
+        "qwen3",
+        vocab_size=encoder.vocab_size,
+        hidden_size=SIZE,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=128,
+        pad_token_id=encoder.pad_token_id,
+    )
+    torch.manual_seed(0)
+    AutoModel.from_config(decoder).save_pretrained(folder)
+    expected = SentenceTransformer(str(folder), device="cpu").encode(LINES)
+    version = open_source("it", str(folder), cache_root=tmp_path / "cache")
+    items = [EmbeddingItem(text, EmbeddingParameters(truncate=True)) for text in LINES]
+    for backend in ("torch", "onnxruntime"):
+        pipeline = load_pipeline(version, BackendChoice(backend, "fp32", "cpu"))
+        answers: list[Any] = pipeline(items)
+        np.testing.assert_allclose(np.stack(answers), expected, atol=2e-5)
