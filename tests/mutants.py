@@ -163,7 +163,7 @@ MUTANTS = (
     ),
     Mutant(
         "a poison row fails its neighbours",
-        "server/engine.py",
+        "server/crew.py",
         "if len(places) > 1:",
         "if len(places) > 1000:",
         "tests/server/test_engine.py",
@@ -176,10 +176,10 @@ MUTANTS = (
         "tests/server/test_engine.py",
     ),
     Mutant(
-        "a key is compared by its beginning",
+        "a wrong key is let in",
         "server/auth.py",
-        "hmac.compare_digest(given.encode(), self._key)",
-        "self._key.startswith(given.encode())",
+        'raise Unauthorized("The API key is wrong.")',
+        "return self.anyone",
         "tests/server/test_auth.py",
     ),
     Mutant(
