@@ -13,7 +13,7 @@ DONE_CLIENTS := .venv-clients/.installed
 DONE_HUB := .venv-hub/.installed
 # The longest first: two train at a time.
 RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
-BENCHMARKS := bench overload documents text_lengths many_models start
+BENCHMARKS := bench request_path overload documents text_lengths many_models start
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

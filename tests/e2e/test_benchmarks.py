@@ -103,7 +103,7 @@ def test_documents_of_both_tasks_are_compared_with_an_engine(
         assert one["engines"]["onnxruntime-fp32"] > 0
 
 
-def test_start_and_many_models_tell_seconds_and_memory(
+def test_start_request_path_and_many_models_tell_their_figures(
     home: Path, checkpoints: dict[str, Path]
 ) -> None:
     model = ("--home", str(home), "--base", str(checkpoints["intent"]))
@@ -111,6 +111,8 @@ def test_start_and_many_models_tell_seconds_and_memory(
     started = result(home, "start", *model, *short)["engines"]["onnxruntime-fp32"]
     assert 0 < started["ready_s"] < 120
     assert started["pss_ready"].keys() >= {"parent", "http", "engine"}
+    parts = result(home, "request_path", *model, "--rounds=1")["groups"]["32"]
+    assert all(microseconds > 0 for microseconds in parts.values())
     found = result(home, "many_models", "--counts=3", "--seconds=1")["counts"]["3"]
     assert found["requests"] > 0
     assert found["pss_mib"] > 0
