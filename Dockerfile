@@ -1,4 +1,5 @@
-# Targets: cpu (default), cpu-models (the embedded models trained and baked in), cuda.
+# Targets: cpu (default), cpu-models (the embedded models trained and baked in), cuda, and slim, which
+# serves ONNX files on a CPU and has no torch.
 #
 #   docker build --build-arg TORCH_INDEX=... --tag tuneserve:0.1.0 .
 #   docker build --target cuda --tag tuneserve:0.1.0-cuda .
@@ -26,11 +27,19 @@ ARG TORCH_INDEX
 COPY pyproject.toml constraints.txt /src/
 RUN ["/usr/local/lib/tuneserve-build/install-dependencies.sh", "/opt/tuneserve", "/src", "cuda"]
 
+FROM base AS dependencies-slim
+COPY pyproject.toml constraints.txt /src/
+RUN ["/usr/local/lib/tuneserve-build/install-dependencies.sh", "/opt/tuneserve", "/src", "slim"]
+
 FROM dependencies AS installed
 COPY . /src
 RUN ["/usr/local/lib/tuneserve-build/install-project.sh", "/opt/tuneserve", "/src"]
 
 FROM dependencies-cuda AS installed-cuda
+COPY . /src
+RUN ["/usr/local/lib/tuneserve-build/install-project.sh", "/opt/tuneserve", "/src"]
+
+FROM dependencies-slim AS installed-slim
 COPY . /src
 RUN ["/usr/local/lib/tuneserve-build/install-project.sh", "/opt/tuneserve", "/src"]
 
@@ -62,6 +71,10 @@ FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=installed-cuda /opt/tuneserve /opt/tuneserve
+VOLUME /store
+
+FROM runtime AS slim
+COPY --from=installed-slim /opt/tuneserve /opt/tuneserve
 VOLUME /store
 
 FROM runtime AS cpu-models

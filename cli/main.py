@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from contracts.errors import TuneserveError
+from contracts.extras import EXTRAS, how_to_install
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "serve": ("cli.serve", "serve", "Serve models over HTTP."),
@@ -57,6 +58,13 @@ class Commands(typer.core.TyperGroup):
             if os.environ.get("TUNESERVE_DEBUG"):
                 raise
             typer.echo(f"tuneserve: {error}", err=True)
+            raise typer.Exit(WRONG_USE) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS or os.environ.get("TUNESERVE_DEBUG"):
+                raise
+            # Whoever runs a command that needs one of these needs most of them.
+            typer.echo(f"tuneserve: {how_to_install(package, 'train')}", err=True)
             raise typer.Exit(WRONG_USE) from None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from contracts.errors import CheckpointError
+from contracts.extras import how_to_install
 from model_store.backends.base import BackendChoice
 from model_store.backends.cpu import bf16_is_fast
 from model_store.export import export_in_process
@@ -68,7 +69,7 @@ def cpu_candidates(
     missing = [name for name in backends if name not in installed]
     if choice.backend != "auto" and missing:
         raise CheckpointError(
-            f"{version.id}: {choice.backend} is not installed; install it, or use --backend auto."
+            f"{version.id}: {how_to_install(choice.backend)}, or use --backend auto."
         )
     weights = version.artifact("torch", "fp32") is not None
     graph = version.artifact("onnx", "fp32") is not None
@@ -235,6 +236,8 @@ def _why_none(version: ModelVersion, choice: BackendChoice) -> str:
         return f"{version.id} has no safetensors weights, so torch cannot run it; use onnxruntime."
     if backend == "onnxruntime" and precision == "bf16":
         return f"{version.id}: ONNX Runtime has no bf16 on the CPU; use openvino or torch."
+    if find_spec("torch") is None:
+        return f"{version.id} has no ONNX file, to run it as it is: {how_to_install('torch')}"
     return (
         f"{version.id} has no ONNX file and none can be exported here; use --backend torch, or "
         "make one with `tuneserve export`."

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from contracts.errors import CheckpointError
+from contracts.extras import how_to_install
 from model_store.backends.base import BackendChoice
 from model_store.backends.cpu import bf16_is_fast
 from model_store.choose import ALMOST, ORDER, Candidate, Part, installed_runtimes
@@ -69,7 +70,7 @@ def cpu_pairs(
     """
     if choice.backend not in ("auto", *installed):
         raise CheckpointError(
-            f"{version.id}: {choice.backend} is not installed; install it, or use --backend auto."
+            f"{version.id}: {how_to_install(choice.backend)}, or use --backend auto."
         )
     weights = version.artifact("torch", "fp32") is not None
     exportable = weights and version.cache_folder is not None and find_spec("torch") is not None
@@ -232,6 +233,8 @@ def _why_none(version: ModelVersion, choice: BackendChoice) -> str:
         return f"{version.id} has no safetensors weights, so torch cannot run it; use onnxruntime."
     if backend == "onnxruntime" and precision == "bf16":
         return f"{version.id}: ONNX Runtime has no bf16 on the CPU; use openvino or torch."
+    if find_spec("torch") is None:
+        return f"{version.id} has no ONNX files, to run it as it is: {how_to_install('torch')}"
     return (
         f"{version.id} has no ONNX files and none can be exported here; use --backend torch, or "
         "make them with `tuneserve export`."

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contracts.errors import CheckpointError
+from contracts.extras import require
 from model_store import convert_child
 from model_store.files import copy_file, read_json, sync
 from model_store.weights import WEIGHTS, WEIGHTS_INDEX, pickles, shards_of
@@ -53,6 +54,7 @@ def convert(
         if (target / name).exists():
             raise CheckpointError(f"{target / name} exists already; there is nothing to convert.")
     sources = _sources(folder)
+    require("torch")
     target.mkdir(parents=True, exist_ok=True)
     if destination is not None:
         for path in sorted(folder.iterdir()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from contracts.errors import CheckpointError
+from contracts.extras import require
 from contracts.tensors import Array
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def run_child(module: str, arguments: Sequence[str]) -> None:
     Raises:
         CheckpointError: with the child's last sentence.
     """
+    require("torch", "transformers", "onnx", "onnxscript")
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

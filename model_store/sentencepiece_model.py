@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import CheckpointError
+from contracts.extras import require
 
 
 def read_sentencepiece(path: Path) -> Any:
@@ -15,6 +16,7 @@ def read_sentencepiece(path: Path) -> Any:
     Raises:
         CheckpointError: there is no such file, it is damaged, or protobuf is missing.
     """
+    require("transformers")
     from transformers.convert_slow_tokenizer import import_protobuf
 
     try:

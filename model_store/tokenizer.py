@@ -17,6 +17,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers, processors
 
 from contracts.errors import CheckpointError
+from contracts.extras import how_to_install
 from model_store.files import copy_file, read_json
 from model_store.marian import END, PAD, UNKNOWN, is_marian, marian_tokenizer
 from model_store.sentencepiece_model import read_sentencepiece
@@ -266,6 +267,11 @@ def _convert(folder: Path) -> Any:
         raise CheckpointError(
             f"{models[0]} is converted with sentencepiece; install it (pip install sentencepiece), "
             "or save the tokenizer as tokenizer.json."
+        )
+    if importlib.util.find_spec("transformers") is None:
+        raise CheckpointError(
+            f"{folder} has no tokenizer.json, which transformers would make; "
+            f"{how_to_install('transformers')}"
         )
     from transformers import AutoTokenizer
 

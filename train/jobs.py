@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from contracts.errors import CheckpointError
+from contracts.extras import require
 from model_store.store import Store
 from model_store.version import ModelVersion
 from train.processes import everyone
@@ -35,9 +36,10 @@ def train_all(
     When one fails, those that run are finished and published, and the rest is not begun.
 
     Raises:
-        CheckpointError: of the first recipe that failed; or several recipes under ``torchrun``,
-            whose processes all help with one.
+        CheckpointError: of the first recipe that failed; a package is missing; or several recipes
+            under ``torchrun``, whose processes all help with one.
     """
+    require("torch", "transformers", "accelerate", extra="train")
     if everyone() > 1 and len(recipes) > 1:
         raise CheckpointError("torchrun trains one recipe at a time; name one.")
     if jobs == 1 or len(recipes) == 1:

@@ -13,6 +13,8 @@ from tests.deploy.dockerfile import ROOT
 ELSEWHERE = {"onnxruntime", "onnxruntime-gpu"}
 """Pinned, but which of the two is installed depends on the platform."""
 
+GROUPS = ("torch", "openvino", "train", "dev")
+
 
 def pins() -> dict[str, Version]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
@@ -20,11 +22,17 @@ def pins() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
+def asked() -> list[str]:
+    """What pyproject.toml names, but for the trackers, which ``dev`` has too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *(one for name in GROUPS for one in extras[name])]
+    return [one for one in named if Requirement(one).name != project["name"]]
+
+
 def closure() -> set[str]:
     """Every package that the project and its development tools need on this platform."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    waiting = deque((Requirement(text), frozenset[str]()) for text in asked)
+    waiting = deque((Requirement(text), frozenset[str]()) for text in asked())
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         requirement, extras_of_parent = waiting.popleft()
@@ -71,7 +79,6 @@ def test_both_builds_of_onnxruntime_are_pinned_to_one_version_and_one_is_install
 
 def test_pins_are_within_the_bounds_of_the_project() -> None:
     pinned = pins()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for text in asked():
         requirement = Requirement(text)
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, text

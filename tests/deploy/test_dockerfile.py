@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.dockerfile import ROOT, SCRIPTS, image, stages
 
-TARGETS = ("cpu", "cpu-models", "cuda")
+TARGETS = ("cpu", "cpu-models", "cuda", "slim")
 
 
 def test_every_run_step_is_one_script_of_deploy_build() -> None:
@@ -50,9 +50,8 @@ def test_server_is_process_one_and_gets_sigterm(target: str) -> None:
     assert stage.argv("CMD") == ["serve"]
     assert stage.all("STOPSIGNAL") == ["SIGTERM"]
     [copied] = [text for text in stage.all("COPY") if text.endswith(" /opt/tuneserve")]
-    assert copied == (
-        f"--from=installed{'-cuda' if target == 'cuda' else ''} /opt/tuneserve /opt/tuneserve"
-    )
+    installed = f"installed-{target}" if target in ("cuda", "slim") else "installed"
+    assert copied == f"--from={installed} /opt/tuneserve /opt/tuneserve"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -66,7 +65,7 @@ def test_image_listens_outside_and_is_checked_on_the_same_port(target: str) -> N
     assert "deploy/healthcheck.py /usr/local/lib/tuneserve-healthcheck.py" in stage.all("COPY")
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda"])
+@pytest.mark.parametrize("target", ["cpu", "cuda", "slim"])
 def test_store_is_a_volume(target: str) -> None:
     stage = image(target)
     assert stage.all("VOLUME") == [stage.environment()["SERVE_STORE"]]
