@@ -103,7 +103,7 @@ def test_documents_of_both_tasks_are_compared_with_an_engine(
         assert one["engines"]["onnxruntime-fp32"] > 0
 
 
-def test_start_request_path_and_many_models_tell_their_figures(
+def test_start_soak_request_path_and_many_models_tell_their_figures(
     home: Path, checkpoints: dict[str, Path]
 ) -> None:
     model = ("--home", str(home), "--base", str(checkpoints["intent"]))
@@ -111,6 +111,11 @@ def test_start_request_path_and_many_models_tell_their_figures(
     started = result(home, "start", *model, *short)["engines"]["onnxruntime-fp32"]
     assert 0 < started["ready_s"] < 120
     assert started["pss_ready"].keys() >= {"parent", "http", "engine"}
+    soak = result(
+        home, "soak", *model, "--minutes=0.04", "--looks=1", "--serve=--backend=onnxruntime"
+    )
+    assert [one["when"] for one in soak["looks"]] == ["ready", "loaded", "loaded"]
+    assert soak["growth"] > 0
     parts = result(home, "request_path", *model, "--rounds=1")["groups"]["32"]
     assert all(microseconds > 0 for microseconds in parts.values())
     found = result(home, "many_models", "--counts=3", "--seconds=1")["counts"]["3"]
