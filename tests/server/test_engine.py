@@ -92,8 +92,8 @@ class Bench:
     def drain(self) -> dict[int, Done]:
         """Step until nothing waits; the answers by id."""
         done: dict[int, Done] = {}
-        self.hub.receive(0)  # accept
-        self.engine.step()
+        self.engine.step(wait_s=0)  # accept
+        self.engine.step(wait_s=0)
         while self.engine.busy:
             self.engine.step()
         for message in self.peer.heard():
