@@ -28,7 +28,7 @@ from handlers.pipeline import Pipeline
 from model_store.backends.base import BackendChoice
 from model_store.version import ModelVersion
 from server.messages import Done, Unpacker, Work, pack
-from server.routes.inference import parse
+from server.parsing import parse_any
 
 BATCH_TOKENS = 2048
 
@@ -80,7 +80,7 @@ def steps(version: ModelVersion, pipeline: Pipeline, texts: Sequence[str]) -> li
     task, handler = version.manifest.task, pipeline.handler
     raw = [orjson.dumps({"inputs": one}) for one in inputs_of(task, texts)]
     schema = BODIES[task]
-    bodies = [parse([schema], one) for one in raw]
+    bodies = [parse_any([schema], one) for one in raw]
     works = [
         Work(number, "0123456789abcdef", version.id, body.items(), 0.0, 0.0)
         for number, body in enumerate(bodies)
@@ -113,7 +113,7 @@ def steps(version: ModelVersion, pipeline: Pipeline, texts: Sequence[str]) -> li
     done = [Done(number, [one], 1, False, 0.0, 0.0, 0.0) for number, one in enumerate(answered)]
     back = b"".join(map(pack, done))
     return [
-        ("parse and validate", lambda: [parse([schema], one).items() for one in raw]),
+        ("parse and validate", lambda: [parse_any([schema], one).items() for one in raw]),
         ("pack for the engine", lambda: list(map(pack, works))),
         ("unpack in the engine", lambda: list(Unpacker().feed(sent))),
         ("tokenise", lambda: handler.preprocess(items)),

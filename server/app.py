@@ -32,6 +32,7 @@ from server.rollout import Rollout
 from server.roster import Roster
 from server.routes.admin import admin_routes
 from server.routes.admin_section import admin_section
+from server.routes.bulk import bulk_routes, bulk_section
 from server.routes.health import health_routes, health_section
 from server.routes.inference import inference_routes
 from server.routes.inference_section import inference_section
@@ -166,6 +167,7 @@ def build_server(
     app.description = "Fine-tuned text models behind typed endpoints."
     app.router.routes[:] = [
         *inference_routes(front),
+        *bulk_routes(front),
         *openai_routes(front),
         *text_embeddings_routes(front),
         *open_inference_routes(front, rollout),
@@ -185,6 +187,7 @@ def build_server(
         )
     sections = [
         inference_section(),
+        bulk_section(),
         openai_section(),
         text_embeddings_section(),
         open_inference_section(),

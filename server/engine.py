@@ -112,7 +112,7 @@ class Engine(Intake[Job]):
             places = job.accept(prepared[start:end], seconds)
             start = end
             for number, place in enumerate(places):
-                turn = job.work.deadline + number * ROW_TURN_S
+                turn = (job.work.turn or job.work.deadline) + number * ROW_TURN_S
                 self._rows.push(model, pipeline.padded_length(place.row), turn, place)
             if not places:
                 self._finish(job)

@@ -37,6 +37,7 @@ class Exchange:
         caller: who sent it, once the key is known.
         model: that is asked, once ``take`` was told.
         done: the engine's reply with its times, once it came.
+        failed_items: where the caller takes errors among the answers, how many there are.
         cached: whether that was a reply to an earlier request.
     """
 
@@ -47,6 +48,7 @@ class Exchange:
         "caller",
         "deadline",
         "done",
+        "failed_items",
         "front",
         "model",
         "request",
@@ -59,6 +61,7 @@ class Exchange:
         self.request_id = request_id_of(request)
         self.caller = front.keys.anyone
         self._entered = False
+        self.failed_items: int | None = None
         self._place: tuple[Line, int] | None = None
         """The line that it waits in, and its characters."""
         self.model: ModelStatus | None = None
@@ -146,7 +149,9 @@ class Exchange:
         return front.engines.choose(
             lane,
             model.id,
-            lambda id: Work(id, self.request_id, model.id, items, sent, self.deadline, stream),
+            lambda id: Work(
+                id, self.request_id, model.id, items, sent, self.deadline, stream=stream
+            ),
         )
 
     async def ask(self, items: list[Any]) -> list[Any]:
@@ -201,6 +206,8 @@ class Exchange:
         else:
             facts["x-queue-ms"] = f"{done.queue_s * 1000:.2f}"
             facts["x-compute-ms"] = f"{done.compute_s * 1000:.2f}"
+        if self.failed_items is not None:
+            facts["x-failed-items"] = str(self.failed_items)
         if done.truncated:
             facts["x-truncated"] = "true"
         return facts

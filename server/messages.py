@@ -32,6 +32,8 @@ class Work:
     sent: float
     deadline: float
     """Both on the machine's monotonic clock, in seconds."""
+    turn: float = 0.0
+    """When its rows should run, on that clock: the earliest turn goes first; 0: by the deadline."""
     stream: bool = False
     """Whether every token is sent as it comes, as a ``Chunk``; of models that generate."""
 

@@ -45,6 +45,7 @@ class Metrics:
             "requests", "Requests answered.", ["model", "version", "task", "protocol", "status"]
         )
         self.key_requests = counter("key_requests", "Requests by API key.", ["key", "status"])
+        self.bulk_lines = counter("bulk_lines", "Lines of bulk jobs.", ["model", "outcome"])
         self.queue = histogram("queue_seconds", "Wait before the first row ran.", _SECONDS)
         self.tokenize = histogram("tokenize_seconds", "Share of the tokenise call.", _SECONDS)
         self.compute = histogram("compute_seconds", "Batches that held the request.", _SECONDS)

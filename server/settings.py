@@ -92,6 +92,14 @@ class Settings(BaseSettings):
     max_items: int = Field(default=256, ge=1, description="Inputs in one request.")
     max_body_bytes: int = Field(default=2_000_000, ge=1, description="Size of one request body.")
     max_characters: int = Field(default=1_000_000, ge=1, description="Characters in one request.")
+    max_bulk_jobs: int = Field(
+        default=4, ge=1, description="Bulk jobs that may run at once; beyond, the answer is 429."
+    )
+    bulk_spool_mb: int = Field(
+        default=512,
+        ge=0,
+        description="Answers of one bulk job that wait on disk for a client that does not read.",
+    )
     batch_tokens: int | None = Field(
         default=None,
         ge=16,

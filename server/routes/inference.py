@@ -1,21 +1,18 @@
 """POST /models/{name}, its pipelines, / and /invocations: Hugging Face's shapes, all tasks."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import orjson
-from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
-from contracts.bodies import body_for
 from contracts.errors import InvalidRequest
 from contracts.schemas import Body
 from contracts.tasks import Task
-from server.errors import explain
 from server.exchange import Endpoint, Exchange, raise_first
 from server.front import Front
 from server.messages import ModelStatus
+from server.parsing import parse_any
+from server.partial import answer_part, wants_part
 from server.routes.events import open_stream, streamed, wants_events
 
 PIPELINES = (Task.FEATURE_EXTRACTION, Task.SENTENCE_SIMILARITY)
@@ -57,7 +54,10 @@ def answering(
         model = pick(exchange)
         bodies = model.bodies if task is None else [body_of_task(model, task)]
         exchange.take(model)
-        body = parse(bodies, await exchange.body())
+        raw = await exchange.body()
+        if wants_part(exchange.request):
+            return await answer_part(exchange, bodies, raw)
+        body = parse_any(bodies, raw)
         items = body.items()
         if wants_events(exchange.request, body, model):
             return await open_stream(exchange, streamed(items))
@@ -82,40 +82,3 @@ def body_of_task(model: ModelStatus, task: Task) -> type[Body]:
         f"{model.name} does not answer {task}; it answers "
         f"{', '.join(body.task for body in model.bodies)} at /models/{model.name}."
     )
-
-
-def parse(bodies: Sequence[type[Body]], raw: bytes) -> Body:
-    """Validate a body; where a model has one schema, in one pass over its bytes.
-
-    Raises:
-        InvalidRequest: with sentences that name the fields.
-    """
-    if len(bodies) == 1:
-        try:
-            return bodies[0].model_validate_json(raw)
-        except ValidationError:
-            pass  # the way below finds the fault, or an older client's shape
-    content = _json(raw)
-    schema = body_for(content, bodies)
-    if isinstance(content, dict):
-        content = schema.gathered(content)
-    try:
-        return schema.model_validate(content)
-    except ValidationError as error:
-        if (
-            isinstance(content, dict)
-            and "stream" in content
-            and "stream" not in schema.model_fields
-        ):
-            raise InvalidRequest(
-                "stream: this model does not generate text, so there is nothing to stream; leave"
-                " it out."
-            ) from None
-        raise explain(schema, content, error) from None
-
-
-def _json(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as broken:
-        raise InvalidRequest(f"The body is not JSON: {broken}.") from None

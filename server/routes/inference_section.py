@@ -82,6 +82,17 @@ _ANSWERS: dict[str, Any] = {
     | list[LabelColumns],
     "FillMaskAnswer": list[Proposal] | list[list[Proposal]] | list[list[list[Proposal]]],
 }
+PARTIAL: dict[str, Any] = {
+    "name": "X-Partial-Results",
+    "in": "header",
+    "description": "true: where an input of a list fails, its place in the answer holds the error.",
+    "schema": {"enum": ["true", "false"]},
+}
+_PARTIAL = {
+    "type": "array",
+    "description": "With X-Partial-Results: answers, and errors in their places",
+    "items": {"anyOf": [refer("ServingError"), {}]},
+}
 _EVENTS = (
     "Server-sent events of models that generate, asked for by the Accept header or by stream = true"
     " in the body: data is a StreamEvent per token; the last is named done and has the whole"
@@ -97,17 +108,18 @@ def inference_section() -> Section:
             "post": operation(
                 summary,
                 {"200": _ANSWERED, **errors(ASKING)},
-                parameters=[*parameters, TIMEOUT, REQUEST_ID],
+                parameters=[*parameters, TIMEOUT, REQUEST_ID, PARTIAL],
                 body=json_body(refer(*(body.__name__ for body in _BODIES)), EXAMPLES),
             )
         }
 
     def ask_for(task: Task, summary: str, answer: str) -> dict[str, Any]:
+        answered = json_answer({"anyOf": [refer(answer), _PARTIAL]}, "One per input")
         return {
             "post": operation(
                 summary,
-                {"200": json_answer(refer(answer), "One per input"), **errors(ASKING)},
-                parameters=[MODEL_NAME, TIMEOUT, REQUEST_ID],
+                {"200": answered, **errors(ASKING)},
+                parameters=[MODEL_NAME, TIMEOUT, REQUEST_ID, PARTIAL],
                 body=json_body(refer(BODIES[task].__name__), {task.value: EXAMPLES[task]}),
             )
         }
@@ -135,7 +147,7 @@ def inference_section() -> Section:
 _ANSWERED = {
     "description": "The answer, in the shape of the model's task",
     "content": {
-        "application/json": {"schema": refer(*_ANSWERS)},
+        "application/json": {"schema": {"anyOf": [*refer(*_ANSWERS)["anyOf"], _PARTIAL]}},
         "text/event-stream": {"schema": {"type": "string", "description": _EVENTS}},
     },
 }

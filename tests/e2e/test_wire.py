@@ -111,6 +111,30 @@ def test_one_bad_input_of_a_list_fails_the_list_and_is_named(server: RunningServ
     assert answer.json()["error"].startswith("inputs[1]: ")
 
 
+def test_errors_among_the_answers_come_where_they_are_asked_for(server: RunningServer):
+    def ask(model: str, body: object, said: str = "true") -> httpx.Response:
+        headers = {"x-partial-results": said}
+        return httpx.post(f"{server.url}/models/{model}", json=body, headers=headers, timeout=30)
+
+    answer = ask("intent", {"inputs": ["fine", LONG, "", 3, "fine too"]})
+    assert (answer.status_code, answer.headers["x-failed-items"]) == (200, "3")
+    entries = answer.json()
+    assert [isinstance(one, list) for one in entries] == [True, False, False, False, True]
+    for place, code in ((1, "input_too_long"), (2, "invalid_request"), (3, "invalid_request")):
+        assert set(entries[place]) == {"error", "error_type", "request_id"}
+        assert entries[place]["error_type"] == code
+        assert f"inputs[{place}]" in entries[place]["error"], entries[place]
+    assert entries[0] == server.ask("intent", "fine").json()[0]
+    context = {"question": "Where?", "context": "In Paris."}
+    pair = ask("qa", {"inputs": [context, {"question": "Where?"}]}).json()
+    assert ("answer" in pair[0], "error" in pair[1]) == (True, True)
+    all_wrong = ask("entities", {"inputs": ["a", "b"], "parameters": {"topk": 1}})
+    assert (all_wrong.status_code, "unknown parameter" in all_wrong.text) == (422, True)
+    assert ask("intent", {"inputs": LONG}).status_code == 413
+    assert ask("intent", {"inputs": ["fine", LONG]}, "false").status_code == 413
+    assert ask("intent", {"inputs": ["fine"]}, "yes").status_code == 422
+
+
 def test_a_deadline_that_passes_is_504(server: RunningServer):
     answer = httpx.post(
         f"{server.url}/models/entities",

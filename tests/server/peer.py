@@ -27,12 +27,13 @@ class Peer:
         *,
         timeout_s: float = 60,
         now: float | None = None,
+        turn: float = 0.0,
         stream: bool = False,
     ) -> int:
         """Send items; returns the number of the request."""
         number, now = next(self.numbers), now or time.monotonic()
         self.send(
-            Work(number, f"r{number}", self.model, list(items), now, now + timeout_s, stream=stream)
+            Work(number, f"r{number}", self.model, list(items), now, now + timeout_s, turn, stream)
         )
         return number
 

@@ -58,10 +58,15 @@ class Asker(Peer):
     """A peer that asks for classifications."""
 
     def ask(
-        self, *texts: str, timeout_s: float = 60, now: float | None = None, **parameters: Any
+        self,
+        *texts: str,
+        timeout_s: float = 60,
+        now: float | None = None,
+        turn: float = 0.0,
+        **parameters: Any,
     ) -> int:
         body = ClassificationBody(inputs=list(texts), parameters=parameters)  # type: ignore[arg-type]
-        return self.work(body.items(), timeout_s=timeout_s, now=now)
+        return self.work(body.items(), timeout_s=timeout_s, now=now, turn=turn)
 
 
 class Bench:
@@ -153,6 +158,20 @@ def test_a_burst_lets_a_later_short_request_pass(bench: Bench):
         bench.engine.step()
         order += [one.id for one in bench.peer.heard() if isinstance(one, Done)]
     assert order == [short, burst, late]
+
+
+def test_work_whose_turn_is_later_lets_others_pass_but_does_not_wait_for_ever(bench: Bench):
+    now = time.monotonic()
+    text = "quick brown fox " * 9
+    bulk = [bench.peer.ask(*[text] * 10, now=now, timeout_s=600, turn=now + 70) for _ in range(4)]
+    soon = [bench.peer.ask(text, now=now + passed) for passed in (1, 5, 9)]
+    late = bench.peer.ask(text, now=now + 20)
+    bench.hub.receive(0)
+    order: list[int] = []
+    while len(order) < 8:
+        bench.engine.step()
+        order += [one.id for one in bench.peer.heard() if isinstance(one, Done)]
+    assert order == [*soon, *bulk, late]
 
 
 def test_a_poison_row_fails_alone(bench: Bench):
