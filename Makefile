@@ -11,6 +11,8 @@ DONE_DEV := .venv/.installed-dev
 DONE_CLIENTS := .venv-clients/.installed
 # The oldest release of Hugging Face's client that has the methods.
 DONE_HUB := .venv-hub/.installed
+# Hugging Face's JavaScript client.
+DONE_JS := tests/clients/js/node_modules/.installed
 # The longest first: two train at a time.
 RECIPES := $(foreach name,summary qa intent entities,examples/$(name)/recipe.toml)
 BENCHMARKS := bench request_path overload documents text_lengths many_models start
@@ -26,7 +28,7 @@ serve: $(DONE)  ## Serve the models of the store; train the embedded ones first 
 test: $(DONE_DEV)  ## Unit, parity and contract tests.
 	$(BIN)/python -m pytest -m "not e2e"
 
-e2e: $(DONE_DEV) $(DONE_CLIENTS) $(DONE_HUB)  ## The real server, real clients, real signals.
+e2e: $(DONE_DEV) $(DONE_CLIENTS) $(DONE_HUB) $(DONE_JS)  ## The real server, real clients, real signals.
 	$(BIN)/python -m pytest -m e2e
 
 check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
@@ -80,5 +82,9 @@ $(DONE_HUB): tests/clients/hub/requirements.txt
 	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+$(DONE_JS): tests/clients/js/package.json tests/clients/js/package-lock.json
+	cd tests/clients/js && npm ci --silent --no-fund --no-audit
+	touch $@
+
 clean:
-	rm -rf .venv .venv-clients .venv-hub build *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-hub tests/clients/js/node_modules build *.egg-info .mypy_cache .ruff_cache

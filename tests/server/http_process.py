@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from server.admission import Admission
@@ -19,6 +20,7 @@ from server.auth import KeyRing
 from server.cache import AnswerCache
 from server.client import EnginePool
 from server.drain import Drain
+from server.errors import unrouted
 from server.front import Front
 from server.lanes import Lane
 from server.messages import ModelStatus
@@ -42,8 +44,9 @@ class HttpProcess:
         self.drain = Drain(1)
         chosen = Settings(**settings)
         admission, cache = Admission(chosen), AnswerCache(0)
+        keys = KeyRing(chosen.api_key, chosen.keys_file)
         self.metrics.watch(self.pool, lambda: self.drain.in_flight, cache)
-        front = Front(chosen, self.pool, self.metrics, admission, cache, KeyRing(), self.drain, 0)
+        front = Front(chosen, self.pool, self.metrics, admission, cache, keys, self.drain, 0)
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> Any:
@@ -53,6 +56,7 @@ class HttpProcess:
         app = FastAPI(lifespan=lifespan)
         app.router.routes.extend(inference_routes(front))
         app.router.routes.extend(health_routes(front))
+        app.add_exception_handler(HTTPException, unrouted)
         if chosen.gzip:
             app.add_middleware(GZipMiddleware, minimum_size=1)
         config = uvicorn.Config(

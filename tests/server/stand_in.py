@@ -7,6 +7,7 @@ capitals is an instruction:
 ``CRASH``    the engine dies: its sockets close
 ``FULL``     the answer is ``Overloaded``
 ``BROKEN``   the answer is ``BackendFailure``
+``LONG``     the answer is ``InputTooLong``
 ``LATE``     the answer is ``DeadlineExceeded``
 ``EOS``      a special token
 ``LINES``    a token with every character that some client takes for the end of a line
@@ -20,7 +21,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import BackendFailure, DeadlineExceeded, Overloaded, ServingError
+from contracts.errors import (
+    BackendFailure,
+    DeadlineExceeded,
+    InputTooLong,
+    Overloaded,
+    ServingError,
+)
 from contracts.generation import Generated, GenerationParameters
 from server.hub import Connection, Hub
 from server.messages import (
@@ -40,6 +47,7 @@ LINES = "a\nb\r\n\x0b\x0c\x1c\x85\u2028\u2029c é 🎉"
 ERRORS: dict[str, ServingError] = {
     "FULL": Overloaded("The key-value cache is full; try again in 7 s.", 7),
     "BROKEN": BackendFailure("secret"),
+    "LONG": InputTooLong(600, 512),
     "LATE": DeadlineExceeded("Too late."),
 }
 
@@ -105,7 +113,7 @@ class StandIn:
                         yield None
                 case "CRASH":
                     raise Crash
-                case "FULL" | "BROKEN" | "LATE":
+                case "FULL" | "BROKEN" | "LONG" | "LATE":
                     yield _done(work, [ERRORS[word]], 0)
                     return
                 case _:
