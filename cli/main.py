@@ -19,7 +19,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("cli.models", "app", "Add, list, show, alias and remove models of the store."),
     "keys": ("cli.keys", "app", "Make and list API keys."),
     "convert": ("cli.convert", "convert", "Turn a pickled checkpoint into safetensors."),
-    "predict": ("cli.predict", "predict", "Answer one text with the server's own pipeline."),
+    "predict": (
+        "cli.predict",
+        "predict",
+        "Answer texts with the server's own pipeline.",
+    ),
     "export": ("cli.export", "export", "Export a model to ONNX, in fp32 or int8."),
     "verify": ("cli.verify", "verify", "Measure a version's artifacts on labelled data."),
     "promote": ("cli.promote", "promote", "Move production to a version that is not worse."),

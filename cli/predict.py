@@ -1,7 +1,8 @@
 """``tuneserve predict``: the server's own pipeline without HTTP."""
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -14,6 +15,9 @@ from contracts.schemas import Body
 from contracts.tasks import Task
 from model_store.backends.base import BackendChoice, BackendName, DeviceName, PrecisionName
 from model_store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from cli.predict_file import Asking
 
 
 def predict(
@@ -34,6 +38,21 @@ def predict(
     context: Annotated[
         str | None, typer.Option("--context", help="Question answering: the text with the answer.")
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A table of texts instead: CSV, NDJSON or Parquet."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With --file: the table with predictions.")
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option("--column", help="Of the text; default: text, or question."),
+    ] = None,
+    second_column: Annotated[
+        str | None,
+        typer.Option("--second-column", help="Of the pair's other text, or the context."),
+    ] = None,
     parameters: Annotated[
         str, typer.Option("--json", metavar="PARAMETERS", help='For example {"top_k": 1}.')
     ] = "{}",
@@ -46,7 +65,8 @@ def predict(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Answer one text as the server would, and print the JSON."""
+    """Answer texts as the server would, and print the JSON; or a whole file."""
+    from cli.predict_file import predict_file
     from handlers.load import load_pipeline
     from model_store.sources import open_source
     from model_store.store import Store
@@ -61,6 +81,15 @@ def predict(
         version = open_source(name, reference, cache_root=home.cache_root)
     texts = list(text or [])
     chosen = _parameters(parameters)
+    if file is not None or out is not None:
+        if file is None or out is None or texts or question or context or compare or text_pair:
+            raise InvalidRequest("--file and --out belong together, without other texts.")
+        asking, asked = _asking(version.manifest, column, second_column, chosen)
+        pipeline = load_pipeline(version, BackendChoice(backend, precision, device))
+        rows, failed = predict_file(file, out, asked, asking, pipeline)
+        pipeline.close()
+        typer.echo(f"{out}: {rows} rows, {failed} of them failed.", err=True)
+        return
     inputs = _inputs(version.manifest.task, texts, text_pair, compare or [], question, context)
     body = _body(version.manifest, {"inputs": inputs, "parameters": chosen})
     pipeline = load_pipeline(version, BackendChoice(backend, precision, device))
@@ -71,6 +100,29 @@ def predict(
             raise answer
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     typer.echo(orjson.dumps(body.shape(answers), option=options).decode())
+
+
+def _asking(
+    manifest: Manifest, column: str | None, second: str | None, parameters: Any
+) -> tuple["Asking", Task]:
+    """How a row of a file is asked, and the task that this is.
+
+    Raises:
+        InvalidRequest: the parameters do not fit.
+    """
+    from cli.predict_file import Asking
+
+    def body(inputs: Any) -> Body:
+        return _body(manifest, {"inputs": inputs, "parameters": parameters})
+
+    if manifest.task is Task.QUESTION_ANSWERING:
+        asking = Asking((column or "question", second or "context"), ("question", "context"), body)
+    elif second is not None:
+        asking = Asking((column or "text", second), ("text", "text_pair"), body)
+    else:
+        asking = Asking((column or "text",), (), body)
+    sample = asking.inputs(dict.fromkeys(asking.columns, "a"))
+    return asking, body(sample).task
 
 
 def _inputs(

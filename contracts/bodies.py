@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from contracts.embeddings import EmbeddingBody, SimilarityBody
+from contracts.errors import ServingError
 from contracts.fill_mask import FillMaskBody
 from contracts.generation import GenerationBody
 from contracts.schemas import Body, ClassificationBody, NerBody, QaBody, SummaryBody
@@ -60,3 +61,18 @@ def body_for(content: Any, bodies: Sequence[type[Body]]) -> type[Body]:
             if body.fits(content):
                 return body
     return bodies[0]
+
+
+def outcome_of(body: Body, answers: Sequence[Any], user_agent: str = "") -> Any:
+    """What one body gives: its answer, or the first error among those of its items.
+
+    Args:
+        body: that was asked.
+        answers: an answer or ``ServingError`` per item.
+        user_agent: of the client; see ``Body.shape_for``.
+    """
+    for index, answer in enumerate(answers):
+        if isinstance(answer, ServingError):
+            answer.place = f"inputs[{index}]" if len(answers) > 1 else ""
+            return answer
+    return body.shape_for(user_agent, answers)

@@ -21,6 +21,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from contracts.bodies import outcome_of
 from contracts.errors import InvalidRequest, ServingError, Unavailable
 from contracts.generation import GenerationBody
 from contracts.schemas import Body
@@ -329,11 +330,7 @@ class BulkStream(Response):
             return body
         if died is not None:
             return died
-        for index, answer in enumerate(answers):
-            if isinstance(answer, ServingError):
-                answer.place = f"inputs[{index}]" if len(answers) > 1 else ""
-                return answer
-        return body.shape_for(self._user_agent, answers)
+        return outcome_of(body, answers, self._user_agent)
 
     def _line(self, error: ServingError, number: int, *, ended: bool = False) -> bytes:
         told: dict[str, Any] = {**error_body(error, self._exchange.request_id), "line": number}
