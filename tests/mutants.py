@@ -323,6 +323,34 @@ MUTANTS = (
         "        if self.done.done():\n            return self.done.result()",
         "tests/server/test_events.py",
     ),
+    Mutant(
+        "rows of a bulk job take their turn like others",
+        "server/engine.py",
+        "(job.work.turn or job.work.deadline)",
+        "job.work.deadline",
+        "tests/server/test_engine.py",
+    ),
+    Mutant(
+        "answers pass those that wait on disk",
+        "server/outbox.py",
+        "if fits and not self.on_disk:",
+        "if fits:",
+        "tests/server/test_outbox.py",
+    ),
+    Mutant(
+        "a line that is too long takes its neighbour along",
+        "server/ndjson.py",
+        "self._begun.clear()\n        self._skipping = False",
+        "self._begun.clear()",
+        "tests/server/test_ndjson.py",
+    ),
+    Mutant(
+        "a key opens every model",
+        "server/auth.py",
+        "if not self.may_use(model):",
+        "if False:",
+        "tests/server/test_auth.py",
+    ),
 )
 
 
