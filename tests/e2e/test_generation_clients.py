@@ -133,6 +133,23 @@ def test_the_oldest_release_of_hugging_faces_client_gets_the_same_answer(server:
     assert old == new
 
 
+def test_a_bulk_job_is_answered_whole_line_by_line(server: RunningServer):
+    lines = [
+        {"inputs": f"{TEXT} {number}", "parameters": {"max_new_tokens": 6, "num_beams": 1}}
+        for number in range(20)
+    ]
+    lines.insert(3, {"inputs": TEXT, "stream": True})
+    body = "".join(f"{json.dumps(line)}\n" for line in lines)
+    answer = httpx.post(f"{server.url}/models/bart/bulk", content=body, timeout=60)
+    got = [json.loads(line) for line in answer.text.splitlines()]
+    assert len(got) == 21
+    assert (got[3]["line"], got[3]["error_type"]) == (4, "invalid_request")
+    assert "stream" in got[3]["error"]
+    for place in (0, 20):
+        alone = httpx.post(f"{server.url}/models/bart", json=lines[place], timeout=60).json()
+        assert got[place] == alone
+
+
 def test_metrics_tell_tokens_and_times(server: RunningServer):
     before = server.metric("tuneserve_generated_tokens_total")
     plain(server, tokens=7)
