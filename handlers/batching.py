@@ -15,22 +15,26 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 _STEPS = ((64, 8), (128, 16), (256, 32), (512, 64), (1024, 128))
-"""Up to so many tokens, lengths are multiples of so many: an eighth of a row is padding at most."""
-_LAST_STEP = 256
+"""Up to so many tokens, lengths are multiples of so many: few tokens of padding, or a quarter."""
+_FEW_STEPS = ((32, 8), (64, 16), (128, 32), (256, 64), (512, 128), (1024, 256))
+"""Half as many lengths, and up to half a row of padding."""
 
 Cut = Literal["budget", "length", "drained"]
 """Why a batch ends where it does: the token budget is full; only rows of other lengths or models
 are left; nothing is left."""
 
 
-def padded_length(tokens: int, max_tokens: int) -> int:
+def padded_length(tokens: int, max_tokens: int, *, few: bool = False) -> int:
     """The length a row is padded to: 8, 16, ... 64, 80, ... 128, 160, ... 256, 320, ... 512, ...
 
     Args:
         tokens: the row's own length, >= 1.
         max_tokens: what the model accepts; never passed, unless the row already does.
+        few: as few lengths as is sensible, for a backend that makes kernels for each shape:
+            8, 16, 24, 32, 48, 64, 96, 128, 192, ...
     """
-    step = next((step for below, step in _STEPS if tokens <= below), _LAST_STEP)
+    steps = _FEW_STEPS if few else _STEPS
+    step = next((step for below, step in steps if tokens <= below), 2 * steps[-1][1])
     return max(tokens, min(-(-tokens // step) * step, max_tokens))
 
 

@@ -37,6 +37,8 @@ class Pipeline:
         """
         self.handler = handler
         self.backend = backend
+        self._few_lengths = backend.name == "openvino" or backend.device != "cpu"
+        """Both make kernels, or plans, for each shape that they meet."""
         usual = CPU_BATCH_TOKENS if backend.device == "cpu" else GPU_BATCH_TOKENS
         self.batch_tokens = batch_tokens or usual
 
@@ -69,7 +71,8 @@ class Pipeline:
 
     def padded_length(self, row: Row) -> int:
         """Tokens that a row costs: its length and its padding, which depend on the row alone."""
-        return padded_length(len(row), self.handler.manifest.max_tokens)
+        few = self._few_lengths
+        return padded_length(len(row), self.handler.manifest.max_tokens, few=few)
 
     def run(self, rows: Sequence[Row], padded_tokens: int) -> list[Tensors]:
         """Run rows as one batch, padded to ``padded_tokens``; one by one where company would show.

@@ -164,5 +164,5 @@ def test_an_answer_does_not_depend_on_company(
     assert difference <= tolerance
     assert labels(alone) == labels(at_once) == labels(listed)
     assert len(set(labels(alone))) > 3
-    assert rows / batches >= 8
+    assert rows / batches >= 3  # of 64 rows, those of one length of up to twenty
     assert crowded[1] - before[1] < TEXTS

@@ -20,15 +20,23 @@ def test_padded_length_holds_the_row_and_never_passes_the_model(tokens: int, max
         assert padded <= max_tokens
 
 
-@given(tokens=st.integers(8, 8192))
+@given(tokens=st.integers(1, 8192))
 def test_padding_is_less_than_eight_tokens_or_a_quarter_of_the_row(tokens: int):
     assert padded_length(tokens, 8192) - tokens < max(8, tokens / 4)
 
 
 @given(tokens=st.integers(1, 8192))
-def test_padded_lengths_are_few_and_stay_what_they_are(tokens: int):
-    padded = padded_length(tokens, 8192)
-    assert padded_length(padded, 8192) == padded
+def test_with_few_lengths_padding_is_less_than_eight_tokens_or_half_of_the_row(tokens: int):
+    padded = padded_length(tokens, 8192, few=True)
+    assert padded - tokens < max(8, tokens / 2)
+    assert padded_length(padded, 8192) == padded, "the few are some of the many"
+
+
+def test_the_lengths_are_as_many_as_a_runtime_can_keep_kernels_for():
+    assert len({padded_length(tokens, 512) for tokens in range(1, 513)}) == 20
+    assert sorted({padded_length(tokens, 512, few=True) for tokens in range(1, 513)}) == [
+        *(8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+    ]
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 4096))
