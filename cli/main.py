@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Answer texts with the server's own pipeline.",
     ),
     "export": ("cli.export", "export", "Export a model to ONNX, in fp32 or int8."),
+    "bench": ("cli.bench", "bench", "Show how fast each backend runs a model here."),
     "verify": ("cli.verify", "verify", "Measure a version's artifacts on labelled data."),
     "promote": ("cli.promote", "promote", "Move production to a version that is not worse."),
     "train": ("cli.train", "train", "Fine-tune, compress, verify and publish a model."),

@@ -172,10 +172,7 @@ def choose_on_cpu(version: ModelVersion, choice: BackendChoice, threads: int) ->
     """
     from model_store.timings import timings_of
 
-    found = cpu_candidates(version, choice, installed_runtimes(), fast_bf16=bf16_is_fast())
-    if len(found) == 1:
-        return found
-    found = _with_graph(version, found)
+    found = candidates_here(version, choice)
     if len(found) == 1:
         return found
     ranked = fastest(found, timings_of(version, found, threads))
@@ -183,6 +180,16 @@ def choose_on_cpu(version: ModelVersion, choice: BackendChoice, threads: int) ->
         log.warning("%s: no backend could be measured; %s is tried first", version.id, found[-1].id)
         return found[::-1]
     return ranked
+
+
+def candidates_here(version: ModelVersion, choice: BackendChoice) -> list[Candidate]:
+    """What may run a version on this CPU, its ONNX file made where that takes one.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    found = cpu_candidates(version, choice, installed_runtimes(), fast_bf16=bf16_is_fast())
+    return found if len(found) == 1 else _with_graph(version, found)
 
 
 def onnx_path(version: ModelVersion, precision: str) -> Path:

@@ -149,6 +149,21 @@ def quickest(pairs: Sequence[Pair], seconds: dict[str, float]) -> list[Pair]:
     )
 
 
+def pairs_here(version: ModelVersion, choice: BackendChoice) -> list[Pair]:
+    """What may run a version on this CPU, its ONNX files made where that takes them.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    pairs = cpu_pairs(version, choice, installed_runtimes(), fast_bf16=bf16_is_fast())
+    return pairs if len(pairs) == 1 else _with_graphs(version, pairs)
+
+
+def parts_of(pairs: Sequence[Pair]) -> list[Candidate]:
+    """Every encoder and decoder of some pairs, once."""
+    return list(dict.fromkeys(part for pair in pairs for part in (pair.encoder, pair.decoder)))
+
+
 def choose_pairs_on_cpu(version: ModelVersion, choice: BackendChoice, threads: int) -> list[Pair]:
     """The pairs that fit, best first; measured where there is more than one.
 
@@ -157,14 +172,10 @@ def choose_pairs_on_cpu(version: ModelVersion, choice: BackendChoice, threads: i
     """
     from model_store.timings import timings_of
 
-    pairs = cpu_pairs(version, choice, installed_runtimes(), fast_bf16=bf16_is_fast())
+    pairs = pairs_here(version, choice)
     if len(pairs) == 1:
         return pairs
-    pairs = _with_graphs(version, pairs)
-    if len(pairs) == 1:
-        return pairs
-    parts = list(dict.fromkeys(part for pair in pairs for part in (pair.encoder, pair.decoder)))
-    ranked = quickest(pairs, timings_of(version, parts, threads))
+    ranked = quickest(pairs, timings_of(version, parts_of(pairs), threads))
     if not ranked:
         log.warning("%s: no backend could be measured; %s is tried first", version.id, pairs[-1].id)
         return pairs[::-1]

@@ -74,13 +74,22 @@ _PACKAGES = {
 
 
 class Timing(NamedTuple):
-    """What was measured of one candidate."""
+    """What was measured of one candidate; infinite where the runtime refused it."""
 
-    cost: float
-    """The geometric mean of the seconds of a lone short row and of one row of a batch; infinite
-    where the runtime refused it."""
+    lone_s: float
+    """Seconds of a lone short row."""
+    row_s: float
+    """Seconds of one row of a batch."""
     batch_tokens: int | None = None
     """The least token budget that is about as fast as any; None of models that generate."""
+
+    @property
+    def cost(self) -> float:
+        """The geometric mean of both: what candidates are ranked by."""
+        return math.sqrt(self.lone_s * self.row_s)
+
+
+REFUSED = Timing(math.inf, math.inf)
 
 
 def user_cache() -> Path:
@@ -95,15 +104,29 @@ def user_cache() -> Path:
 def timings_of(
     version: ModelVersion, candidates: Sequence["Candidate"], threads: int
 ) -> dict[str, float]:
-    """The cost of each candidate, measured now or at an earlier start; see ``Timing``.
+    """The cost of each candidate that runs, by its id; see ``measured``."""
+    found = measured(version, candidates, threads)
+    return {name: one.cost for name, one in found.items() if math.isfinite(one.cost)}
+
+
+def measured(
+    version: ModelVersion, candidates: Sequence["Candidate"], threads: int, *, again: bool = False
+) -> dict[str, Timing]:
+    """What each candidate takes, measured now or at an earlier start.
+
+    Args:
+        version: what is run.
+        candidates: how.
+        threads: of each batch.
+        again: measure all of them now.
 
     Returns:
-        By candidate id. A candidate that did not run is absent.
+        By candidate id. A candidate whose measurement failed is absent.
     """
     path = user_cache() / "timings.json"
     known = _read(path)
     keys = {each.id: timing_key(version, each, threads) for each in candidates}
-    missing = [each for each in candidates if keys[each.id] not in known]
+    missing = [each for each in candidates if again or keys[each.id] not in known]
     if missing:
         log.info("%s: measuring %s, once", version.id, ", ".join(each.id for each in missing))
         fresh = {keys[name]: one for name, one in measure_all(version, missing, threads).items()}
@@ -111,8 +134,7 @@ def timings_of(
         with locked(path.parent):
             known = _read(path) | fresh
             write_atomically(path, json.dumps(known, indent=1, sort_keys=True))
-    costs = {name: known[key].cost for name, key in keys.items() if key in known}
-    return {name: cost for name, cost in costs.items() if math.isfinite(cost)}
+    return {name: known[key] for name, key in keys.items() if key in known}
 
 
 def batch_tokens_of(version: ModelVersion, candidate: "Candidate", threads: int) -> int | None:
@@ -154,8 +176,8 @@ def measure_all(
     """Measure candidates in children, one per runtime, one after the other.
 
     Returns:
-        By candidate id: an infinite cost where the runtime refused it, absent where the child
-        failed or took too long, so that the next start tries again.
+        By candidate id: ``REFUSED`` by its runtime, or absent where the child failed or took too
+        long, so that the next start tries again.
     """
     timings: dict[str, Timing] = {}
     for backend in dict.fromkeys(each.backend for each in candidates):
@@ -198,11 +220,10 @@ def _measure(
     timings: dict[str, Timing] = {}
     for name, found in json.loads(done.stdout.splitlines()[-1]).items():
         if isinstance(found, str):
-            timings[name] = Timing(math.inf)
+            timings[name] = REFUSED
             log.warning("%s: %s is left out: %s", version.id, name, found)
             continue
-        cost = math.sqrt(found["lone_s"] * found["row_s"])
-        timings[name] = Timing(cost, found.get("batch_tokens"))
+        timings[name] = Timing(found["lone_s"], found["row_s"], found.get("batch_tokens"))
     return timings
 
 

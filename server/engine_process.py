@@ -5,7 +5,6 @@ import multiprocessing as mp
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from model_store.backends.base import BackendChoice, DeviceName
@@ -41,7 +40,7 @@ def run_encoding(settings: Settings, found: Found, path: Path, device: str) -> N
         streams=streams,
         hang_s=settings.engine_timeout_s,
     )
-    _serve(engine, hub, replace(settings.backend_choice(kind), streams=streams), found)
+    _serve(engine, hub, settings.backend_choice(kind, streams), found)
 
 
 def run_generation(settings: Settings, found: Found, path: Path, device: str) -> None:

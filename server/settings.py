@@ -165,9 +165,9 @@ class Settings(BaseSettings):
             raise ValueError("tls_cert and tls_key belong together: give both")
         return self
 
-    def backend_choice(self, device: DeviceName) -> BackendChoice:
-        """What the engine on that kind of device loads models with."""
-        return BackendChoice(self.backend, self.precision, device, self.threads)
+    def backend_choice(self, device: DeviceName, streams: int = 1) -> BackendChoice:
+        """What an engine on that kind of device loads models with."""
+        return BackendChoice(self.backend, self.precision, device, self.threads, streams)
 
     def batches_at_once(self, device: DeviceName) -> int:
         """How many batches the engine on that kind of device runs at the same time."""

@@ -173,10 +173,10 @@ def test_auto_loads_what_was_quickest_and_the_next_if_that_is_broken(
         for each in cpu_pairs(version, choice, ORDER, fast_bf16=True)
         for part in (each.encoder, each.decoder)
     }
-    seconds = {timing_key(version, part, 1): (1.0, None) for part in parts}
+    seconds = {timing_key(version, part, 1): (1.0, 1.0, None) for part in parts}
     for part, backend in (("encoder", "onnxruntime"), ("decoder", "onnxruntime")):
         one = Candidate(backend, "int8", part=part)  # type: ignore[arg-type]
-        seconds[timing_key(version, one, 1)] = (0.1, None)
+        seconds[timing_key(version, one, 1)] = (0.1, 0.1, None)
     (tmp_path / "timings.json").write_text(json.dumps(seconds))
     loaded = load_generating_backend(version, choice)
     assert (loaded.name, loaded.precision) == ("onnxruntime", "int8")
