@@ -20,6 +20,10 @@ LOOK_EVERY_S = 1.0
 ONLY_KEY = "api-key"
 """The name of the one key that has no file."""
 
+BEHIND_S = 0.005
+"""By how much each further request of one key that is in flight stands behind the one before it:
+about what a short text costs. So whoever sends one at a time passes whoever sends hundreds."""
+
 
 class Caller:
     """Whoever sent a request, and what they have in use."""
@@ -40,6 +44,15 @@ class Caller:
     def name(self) -> str | None:
         """The key's name."""
         return self.key.name if self.key else None
+
+    @property
+    def one_of_many(self) -> bool:
+        """Whether there may be others, whom this one must leave room for."""
+        return self.key is not None and self.key.name != ONLY_KEY
+
+    def turn(self, deadline: float) -> float:
+        """When a request that has entered should run; 0: by its deadline."""
+        return deadline + (self.in_flight - 1) * BEHIND_S if self.one_of_many else 0.0
 
     def may_use(self, model: str) -> bool:
         """Whether the key is for that model; named without its version."""

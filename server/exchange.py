@@ -107,13 +107,16 @@ class Exchange:
         Raises:
             Forbidden: the caller's key is for other models.
             InvalidRequest: the timeout header is no number.
-            Overloaded: too many wait for the model's lane.
+            Overloaded: too many wait for the model's lane, or too many of the caller's.
         """
         self.model = model
         self.caller.check_model(model.name)
         lane = Lane.of(model.generates)
         self.deadline = self.front.admission.deadline(self.request, lane)
-        self.front.admission.lines[lane].check()
+        line = self.front.admission.lines[lane]
+        line.check()
+        if self.caller.one_of_many:
+            line.check_share(self.caller.in_flight)
 
     def within(self, seconds: float) -> None:
         """Let the answer be there in so many seconds at most, as the body of a request asks."""
@@ -150,7 +153,14 @@ class Exchange:
             lane,
             model.id,
             lambda id: Work(
-                id, self.request_id, model.id, items, sent, self.deadline, stream=stream
+                id,
+                self.request_id,
+                model.id,
+                items,
+                sent,
+                self.deadline,
+                self.caller.turn(self.deadline),
+                stream=stream,
             ),
         )
 

@@ -46,6 +46,19 @@ class Line:
         if self.waiting >= self._longest:
             raise self._refusal(f"{self.waiting} requests wait already", self.wait_s(0))
 
+    def check_share(self, mine: int) -> None:
+        """Refuse at once whoever fills half of the line: the other half is for everybody else.
+
+        Args:
+            mine: requests of one key that are in flight, the new one included.
+
+        Raises:
+            Overloaded: too many of these wait.
+        """
+        if mine > 1 and mine > self._longest // 2:
+            sentence = f"{mine - 1} requests of this key wait already, half of what may wait"
+            raise self._refusal(sentence, self.wait_s(0))
+
     def enter(self, characters: int, deadline: float, now: float | None = None) -> None:
         """Let one more request wait, until ``leave``.
 

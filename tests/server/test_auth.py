@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from contracts.errors import Forbidden, QuotaExceeded, TuneserveError, Unauthorized
-from server.auth import Caller, KeyRing
+from server.auth import ONLY_KEY, Caller, KeyRing
 from server.keys import Key, add_key, digest_of
 
 
@@ -181,3 +181,23 @@ def _seconds(ring: KeyRing, one: Request) -> float:
         caller.enter()
         caller.leave()
     return (time.perf_counter() - began) / 200
+
+
+def test_whoever_sends_hundreds_stands_behind_whoever_sends_one():
+    busy, calm = (Caller(Key(name, digest_of(name))) for name in ("busy", "calm"))
+    turns = []
+    for _ in range(300):
+        busy.enter()
+        turns.append(busy.turn(30.0))
+    calm.enter()
+    assert turns == sorted(turns)
+    assert sum(turn <= calm.turn(30.1) for turn in turns) < 25
+    assert turns[-1] < 32, "nobody is put off for ever"
+
+
+@pytest.mark.parametrize("caller", [Caller(None), Caller(Key(ONLY_KEY, digest_of("x")))])
+def test_where_all_are_one_they_run_by_their_deadlines(caller: Caller):
+    for _ in range(3):
+        caller.enter()
+    assert caller.turn(30.0) == 0.0
+    assert not caller.one_of_many

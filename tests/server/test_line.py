@@ -28,6 +28,14 @@ def test_the_last_place_is_given_and_the_next_told_when_to_come_back():
     line.enter(10, 9.0, 1.0)
 
 
+def test_one_key_fills_half_of_the_line_at_most():
+    line = Line(10)
+    line.check_share(5)
+    with pytest.raises(Overloaded, match="5 requests of this key wait already"):
+        line.check_share(6)
+    Line(1).check_share(1)
+
+
 def test_the_rate_is_that_of_the_answers_while_somebody_waits():
     line = Line(100)
     now = busy(line, per_s=2000)
