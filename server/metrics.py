@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -29,6 +29,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._series: dict[tuple[str, str, int], _Series] = {}
         self.statistics = Statistics()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -99,17 +100,30 @@ class Metrics:
         if model is None:
             self.requests.labels("", "", "", protocol, str(status)).inc()
             return
-        self.requests.labels(
-            model.name, str(model.version), model.task, protocol, str(status)
-        ).inc()
-        self.total.labels(model.id).observe(total_s)
+        series = self._series.get((model.id, protocol, status)) or self._find(
+            model, protocol, status
+        )
+        series.requests.inc()
+        series.total.observe(total_s)
         self.statistics.answered(model.id, status, total_s, done)
         if done is not None:
-            self.queue.labels(model.id).observe(done.queue_s)
-            self.tokenize.labels(model.id).observe(done.tokenize_s)
-            self.compute.labels(model.id).observe(done.compute_s)
+            series.queue.observe(done.queue_s)
+            series.tokenize.observe(done.tokenize_s)
+            series.compute.observe(done.compute_s)
             if model.generates:
                 self._generated(model.id, done)
+
+    def _find(self, model: ModelStatus, protocol: str, status: int) -> "_Series":
+        """Look the series up by their labels, which takes longer than to count."""
+        labels = model.name, str(model.version), model.task, protocol, str(status)
+        found = self._series[model.id, protocol, status] = _Series(
+            self.requests.labels(*labels),
+            *(
+                each.labels(model.id)
+                for each in (self.total, self.queue, self.tokenize, self.compute)
+            ),
+        )
+        return found
 
     def asked(self, key: str, status: int) -> None:
         """Count one answer for a key, by its name."""
@@ -126,6 +140,16 @@ class Metrics:
     def render(self) -> bytes:
         """The exposition text."""
         return generate_latest(self.registry)
+
+
+class _Series(NamedTuple):
+    """What the answers of one model, protocol and status count in."""
+
+    requests: Counter
+    total: Histogram
+    queue: Histogram
+    tokenize: Histogram
+    compute: Histogram
 
 
 class _Now(Collector):
