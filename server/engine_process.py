@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 NEWS_EVERY_S = 0.05
 """While models come or go: how often the engine looks whether one is ready."""
 
+REFUSED = 2
+"""Exit code of an engine that was not to start without every one of its models."""
+
 RunEngine = Callable[[Settings, Found, Path, str], None]
 """What a worker process runs: settings, the lane's models, its socket, its device."""
 
@@ -40,7 +43,13 @@ def run_encoding(settings: Settings, found: Found, path: Path, device: str) -> N
         streams=streams,
         hang_s=settings.engine_timeout_s,
     )
-    _serve(engine, hub, settings.backend_choice(kind, streams), found)
+    _serve(
+        engine,
+        hub,
+        settings.backend_choice(kind, streams),
+        found,
+        strict=settings.strict,
+    )
 
 
 def run_generation(settings: Settings, found: Found, path: Path, device: str) -> None:
@@ -54,7 +63,7 @@ def run_generation(settings: Settings, found: Found, path: Path, device: str) ->
         os.nice(settings.generation_nice)
     hub = _open_hub(settings, path)
     engine = GenerationEngine(hub, {}, max_kv_bytes=settings.kv_cache_mb << 20)
-    _serve(engine, hub, settings.backend_choice(kind), found)
+    _serve(engine, hub, settings.backend_choice(kind), found, strict=settings.strict)
 
 
 ENGINES: dict[Lane, RunEngine] = {
@@ -92,13 +101,24 @@ def _open_hub(settings: Settings, path: Path) -> Hub:
 
 
 def _serve(
-    engine: Engine | GenerationEngine, hub: Hub, choice: BackendChoice, found: Found
+    engine: Engine | GenerationEngine,
+    hub: Hub,
+    choice: BackendChoice,
+    found: Found,
+    *,
+    strict: bool,
 ) -> None:
-    """Load every model, answer for those that are there, and follow what HTTP processes want."""
+    """Load every model, answer for those that are there, and follow what HTTP processes want.
+
+    Raises:
+        SystemExit: ``strict``, and a model that the server was started with is refused.
+    """
     shelf = Shelf(engine, found, Loader(choice))
     try:
         while True:
             engine.step(wait_s=NEWS_EVERY_S if shelf.busy else None)
             shelf.update()
+            if strict and shelf.refused:
+                raise SystemExit(REFUSED)
     except EOFError:
         hub.close()

@@ -32,6 +32,7 @@ from litserve.loops.loops import inference_worker
 from starlette.middleware.gzip import GZipMiddleware
 
 from server.drain import Drain
+from server.engine_process import REFUSED
 from server.lanes import Lane
 from server.logs import configure_logging
 from server.restart import Restart
@@ -271,6 +272,11 @@ class TuneServer(litserve.LitServer):
             ):
                 if process.is_alive():
                     continue
+                if process.exitcode == REFUSED:
+                    self.exit_code = REFUSED
+                    logger.error("a model is refused, and the server is strict: it ends")
+                    self._shutdown_event.set()
+                    return
                 if restart.at is None:
                     restart.died()
                     logger.error(

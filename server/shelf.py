@@ -81,6 +81,11 @@ class Shelf:
         """Whether ``update`` is wanted soon, though nothing may come over the sockets."""
         return bool(self._loader.busy or self._order or self._engine.orders or self._leaving)
 
+    @property
+    def refused(self) -> bool:
+        """Whether a model that the engine was started with could not be loaded."""
+        return any(status.state == "refused" for status in self._statuses.values())
+
     def update(self) -> None:
         """Take what was loaded, change over, let go."""
         for loaded in self._loader.take():

@@ -156,6 +156,11 @@ def test_good_models_are_served_and_the_bad_one_is_named(
     with running(tmp_path / "log2", *arguments, "--strict") as strict:
         assert strict.process.wait(60) == 2
         assert "tuneserve convert" in strict.log.read_text()
+    # A model whose fault shows only when it is loaded, beside one that the store has sound.
+    late = [*arguments[:1], arguments[2], "--backend=openvino", "--precision=fp16", "--strict"]
+    with running(tmp_path / "log3", *late) as strict:
+        assert strict.process.wait(60) == 2
+        assert "fp16 needs a GPU" in strict.log.read_text()
 
 
 def test_the_key_opens_models_and_probes_stay_open(tmp_path: Path, arguments: list[str]):
