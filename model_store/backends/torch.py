@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.errors import CheckpointError
 from contracts.tasks import GENERATION_TASKS, Task
-from contracts.tensors import Tensors
+from contracts.tensors import Array, Tensors
 from model_store.files import read_json
 from model_store.task_graph import OUTPUT_NAMES, graph_inputs, task_graph
 
@@ -66,15 +66,21 @@ class TorchBackend:
             torch.set_num_threads(self._threads)  # it holds for the thread that calls it
             self._callers.threads = self._threads
         with torch.inference_mode():
-            tensors = {
-                name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device)
-                for name in self.input_names
-            }
+            tensors = {name: self._placed(inputs[name]) for name in self.input_names}
             answer = self._model(**tensors)
             return {
                 name: value.float().cpu().numpy()
                 for name, value in zip(self._outputs, answer, strict=True)
             }
+
+    def _placed(self, array: Array) -> "torch.Tensor":
+        """An array where the model is; to a GPU without waiting, out of memory that stays put."""
+        import torch
+
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def close(self) -> None:
         """Free the weights."""
