@@ -24,6 +24,11 @@ log = logging.getLogger(__name__)
 CALIBRATION_ROWS = 100
 """Rows whose activations are looked at; every activation of the graph is kept for each."""
 
+SMOOTHING = 0.8
+"""How much of an activation's range goes into the weights. nncf's 0.95, and its ranges that are
+averages over the rows, leave up to half as much noise again, and cut off what a rare text has:
+measured on banking77, BC5CDR, WNUT-17 and the embeddings of MiniLM."""
+
 CALIBRATION_TOKENS = 128
 """A longer row is cut: its activations have the same range, and cost more to collect."""
 
@@ -128,6 +133,8 @@ def pooling_names(graph: Any) -> list[str]:
 def _by_nncf(model: Any, items: list[Tensors]) -> Any:
     """Quantise in memory, then make the graph what ONNX Runtime accepts and runs fast."""
     import nncf
+    from nncf.quantization import advanced_parameters as advanced
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     quantized = nncf.quantize(
         model,
@@ -135,6 +142,10 @@ def _by_nncf(model: Any, items: list[Tensors]) -> Any:
         subset_size=len(items),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
+        advanced_parameters=advanced.AdvancedQuantizationParameters(
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+            smooth_quant_alphas=advanced.AdvancedSmoothQuantParameters(matmul=SMOOTHING),
+        ),
         ignored_scope=nncf.IgnoredScope(
             types=list(FLOAT_OPERATORS), names=pooling_names(model.graph), validate=False
         ),

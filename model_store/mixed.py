@@ -6,12 +6,13 @@ A node that gets its fp32 inputs back, weights and all, computes what it did bef
 put between; so nothing has to be calibrated again, and no smoothed weight meets a plain activation.
 
 A part is an encoder layer, ``encoder.3``, counted from 0 at the input, or what stands beside the
-encoder by its name in the model: ``classifier``, ``embeddings_project``.
+encoder by its name in the model: ``classifier``, ``embeddings_project``. By kind, a part is the
+same module of every layer: ``*.attention.output.dense``.
 """
 
 import ast
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,26 @@ class MixedGraph:
         parts: those that have something quantised, in the graph's order.
     """
 
-    def __init__(self, fp32: Path, int8: Path) -> None:
+    def __init__(
+        self,
+        fp32: Path,
+        int8: Path,
+        *,
+        naming: "Callable[[Sequence[Any]], dict[str, str]] | None" = None,
+    ) -> None:
         """Read both files.
+
+        Args:
+            fp32: the graph before quantising.
+            int8: the graph after it.
+            naming: ``name_parts``, which is the default, or ``name_kinds``.
 
         Raises:
             CheckpointError: one of them cannot be read.
         """
         self.fp32 = fp32
         self._fp32, self._int8 = _read(fp32), _read(int8)
-        self._part = name_parts(self._fp32.graph.node)
+        self._part = (naming or name_parts)(self._fp32.graph.node)
         self._weights = {each.name: each for each in self._fp32.graph.initializer}
         self.parts = self._quantized()
 
@@ -128,6 +140,28 @@ def name_parts(nodes: Sequence[Any]) -> dict[str, str]:
         return parts
     inside = [node for node in nodes if not parts or parts.get(node.name) in layers]
     return parts | _split(inside)
+
+
+def name_kinds(nodes: Sequence[Any]) -> dict[str, str]:
+    """The kind of each node inside a layer, by the node's name: the same module of every layer.
+
+    A graph whose nodes tell no layers has the parts of ``name_parts`` instead.
+
+    Args:
+        nodes: as for ``name_parts``.
+    """
+    kinds: dict[str, str] = {}
+    last = ""
+    for node in nodes:
+        scope = _scope(node)
+        found = LAYER.search(f"{scope}.")
+        if found:
+            last = f"*.{scope[found.end() :]}"
+        elif scope:
+            last = ""
+        if last:
+            kinds[node.name] = last
+    return kinds or name_parts(nodes)
 
 
 def _split(nodes: Sequence[Any]) -> dict[str, str]:

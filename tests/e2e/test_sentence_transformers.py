@@ -88,16 +88,8 @@ def test_a_thousand_embeddings_are_those_of_sentence_transformers(
     answers: list[Any] = pipeline([EmbeddingItem(text, EmbeddingParameters()) for text in texts])
     pipeline.close()
     cosines = (np.stack(answers) * expected).sum(axis=1)
-    close = float((cosines >= 0.99).mean())
-    print(
-        f"{backend} {precision}: cosines {cosines.mean():.4f} on average, {cosines.min():.4f} at"
-        f" least, {close:.1%} of the texts at 0.99 or more"
-    )
-    if precision == "int8":
-        assert cosines.mean() >= cosine
-        assert close > 0.9  # the others are short thanks, and a script that MiniLM hardly knows
-    else:
-        assert cosines.min() >= cosine
+    print(f"{backend} {precision}: {cosines.mean():.4f} on average, {cosines.min():.4f} at least")
+    assert cosines.min() >= cosine
 
 
 @pytest.fixture(scope="module")

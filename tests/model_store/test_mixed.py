@@ -13,7 +13,7 @@ from model_store.backends.onnxruntime import is_dynamic_int8, open_onnxruntime
 from model_store.compress import quantize_static
 from model_store.export import export_onnx, sample_inputs
 from model_store.files import read_json
-from model_store.mixed import SCOPES, MixedGraph, name_parts
+from model_store.mixed import SCOPES, MixedGraph, name_kinds, name_parts
 from tests.model_store.backends.graphs import Graphs, only, tiny_graphs, worst_difference
 from tests.models import ARCHITECTURES, tiny_checkpoint
 
@@ -127,6 +127,7 @@ def test_without_notes_the_products_are_split_in_order(attention: bool, tmp_path
     groups = [parts[node.name] for node in nodes if node.op_type == "MatMul"]
     count = 2 if attention else 6
     assert groups == [f"group.{index * count // 12}" for index in range(12)]
+    assert name_kinds(nodes) == parts
     mixed = MixedGraph(bare, graphs.int8)
     assert mixed.parts == ["group.0", "group.1"]
     path = mixed.write(mixed.parts, tmp_path / "mixed.onnx")
@@ -137,6 +138,26 @@ def test_the_exporter_still_notes_the_modules() -> None:
     nodes = onnx.load(str(tiny_graphs().fp32)).graph.node
     noted = [node for node in nodes if any(each.key == SCOPES for each in node.metadata_props)]
     assert len(noted) > len(nodes) / 2
+
+
+def test_a_kind_is_the_same_module_of_every_layer(tmp_path: Path) -> None:
+    graphs = tiny_graphs()
+    mixed = MixedGraph(graphs.fp32, graphs.int8, naming=name_kinds)
+    assert mixed.parts == [
+        "*.attention.self.query",
+        "*.attention.self",  # the product of the two
+        "*.attention.self.key",
+        "*.attention.self.value",
+        "*.attention.output.dense",
+        "*.intermediate.dense",
+        "*.output.dense",
+    ]
+    path = mixed.write(["*.output.dense"], tmp_path / "mixed.onnx")
+    left = {node.op_type for node in onnx.load(str(path)).graph.node}
+    assert "QuantizeLinear" in left
+    assert difference(path, graphs.fp32, graphs.vocabulary) > 0
+    path = mixed.write(mixed.parts, tmp_path / "all.onnx")
+    assert difference(path, graphs.fp32, graphs.vocabulary) < 1e-4
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:

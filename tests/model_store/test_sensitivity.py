@@ -1,6 +1,7 @@
 """The part that int8 ruins is found by measuring, and is enough to keep in float."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from contracts.tasks import Task
 from model_store.compress import quantize_static
 from model_store.export import export_onnx, sample_inputs
 from model_store.mixed import MixedGraph
-from model_store.sensitivity import attempts, noise_by_part
+from model_store.sensitivity import attempts, noise_by_part, put_back
 from tests.model_store.backends.graphs import tiny_graphs
 from tests.model_store.test_mixed import difference
 from tests.models import tiny_checkpoint
@@ -63,3 +64,31 @@ def test_attempts_are_few_and_leave_half_in_int8(parts: list[str]) -> None:
 )
 def test_attempts_are_one_a_quarter_and_half(parts: int, counts: list[int]) -> None:
     assert [len(floats) for floats in attempts([str(each) for each in range(parts)])] == counts
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=8), st.integers(0, 300))
+def test_what_helps_most_goes_back_first_until_it_is_enough(worth: list[int], enough: int) -> None:
+    graph = Written([f"part.{index}" for index in range(len(worth))])
+
+    def score() -> float:
+        return sum(worth[int(part.removeprefix("part."))] for part in graph.floats)
+
+    floats = put_back(cast(MixedGraph, graph), Path("int8.onnx"), score, enough)
+    assert graph.floats == floats
+    assert len(set(floats)) == len(floats) <= len(worth) // 2
+    gains = [worth[int(part.removeprefix("part."))] for part in floats]
+    assert gains == sorted(worth, reverse=True)[: len(floats)]
+    assert score() >= enough or len(floats) == len(worth) // 2
+    assert sum(gains[:-1]) < enough or len(floats) <= 1
+
+
+class Written:
+    """A graph that only remembers what was written last."""
+
+    def __init__(self, parts: list[str]) -> None:
+        self.parts = parts
+        self.floats: list[str] = []
+
+    def write(self, floats: list[str], destination: Path) -> Path:
+        self.floats = list(floats)
+        return destination

@@ -16,10 +16,12 @@ from model_store.sources import open_source
 from model_store.version import ModelVersion
 from tests.embedders import tiny_embedder
 from tests.models import CORPUS, tiny_checkpoint
+from tests.train.damage import hostile_to_int8
 from train.export import add_artifact
 from train.labelled import recipe_for
+from train.measure import Measured
 from train.recipe import Recipe
-from train.unlabelled import MIN_COSINE
+from train.unlabelled import MIN_COSINE, SAFE_COSINE
 
 INT8 = BackendChoice(backend="onnxruntime", precision="int8", device="cpu", threads=1)
 
@@ -32,7 +34,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def exported(folder: Path, texts: Path, tmp_path: Path) -> tuple[ModelVersion, list[object]]:
+def exported(folder: Path, texts: Path, tmp_path: Path) -> tuple[ModelVersion, list[Measured]]:
     version = open_source("it", str(folder), cache_root=tmp_path / "cache")
     to = tmp_path / "exported"
     to.mkdir()
@@ -48,14 +50,41 @@ def test_int8_embeddings_are_close_to_fp32_and_do_not_feel_their_company(
     artifact = version.artifact("onnx", "int8")
     assert artifact is not None
     assert artifact.verified
-    assert artifact.scores["agreement"] >= MIN_COSINE
-    assert artifact.scores["least_cosine"] <= artifact.scores["cosine"]
+    assert MIN_COSINE <= artifact.scores["least_cosine"] <= artifact.scores["agreement"]
     pipeline = load_pipeline(version, INT8)
     items = [EmbeddingItem(text, EmbeddingParameters()) for text in texts.read_text().split("\n")]
     together = pipeline(items[:60])
     for item, answer in zip(items, together, strict=False):
         [alone] = pipeline([item])
         np.testing.assert_array_equal(alone, answer)
+
+
+def test_what_moves_an_embedding_too_far_goes_back_to_float(texts: Path, tmp_path: Path):
+    folder = tiny_embedder(tmp_path / "it")
+    hostile_to_int8(folder, layer=1)
+    version, [_, int8] = exported(folder, texts, tmp_path)
+    artifact = version.artifact("onnx", "int8")
+    assert artifact is not None
+    assert artifact.float_parts
+    assert artifact.verified
+    assert int8.tried == [
+        one for one in int8.tried if one.startswith("All in int8: The least cosine")
+    ]
+    assert artifact.scores["least_cosine"] >= SAFE_COSINE
+
+
+def test_an_embedder_that_half_in_float_does_not_save_is_refused(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("train.unlabelled.SAFE_COSINE", 1.1)
+    monkeypatch.setattr("train.unlabelled.MIN_COSINE", 1.1)
+    version, [_, int8] = exported(tiny_embedder(tmp_path / "it"), texts, tmp_path)
+    artifact = version.artifact("onnx", "int8")
+    assert artifact is not None
+    assert not artifact.verified
+    [reason] = int8.reasons
+    assert reason.startswith("The least cosine of an embedding with its fp32 one is 0.")
+    assert len(artifact.float_parts) == 3
 
 
 def test_a_masked_model_is_calibrated_and_stays_unverified(texts: Path, tmp_path: Path):
