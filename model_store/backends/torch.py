@@ -9,6 +9,7 @@ import numpy as np
 from contracts.errors import CheckpointError
 from contracts.tasks import GENERATION_TASKS, Task
 from contracts.tensors import Array, Tensors
+from model_store.backends.cuda_graphs import GraphedModel
 from model_store.files import read_json
 from model_store.task_graph import OUTPUT_NAMES, graph_inputs, task_graph
 
@@ -53,7 +54,7 @@ class TorchBackend:
             tensor.numel() * tensor.element_size()
             for tensor in [*model.parameters(), *model.buffers()]
         )
-        self._model: Any = model
+        self._model: Any = GraphedModel(model) if device == "cuda" else model
         self._threads = threads
         self._callers = threading.local()
         self._outputs = OUTPUT_NAMES[task]
