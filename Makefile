@@ -26,7 +26,7 @@ serve: $(DONE)  ## Serve the models of the store; train the embedded ones first 
 	@exec $(BIN)/tuneserve serve --port $(SERVE_PORT)
 
 test: $(DONE_DEV)  ## Unit, parity and contract tests.
-	$(BIN)/python -m pytest -m "not e2e"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e" -n auto --maxprocesses 8 --dist loadfile
 
 e2e: $(DONE_DEV) $(DONE_CLIENTS) $(DONE_HUB) $(DONE_JS)  ## The real server, real clients, real signals.
 	$(BIN)/python -m pytest -m e2e
