@@ -122,7 +122,7 @@ def test_the_pages_have_a_place_for_every_kind_of_result() -> None:
     makefile = (ROOT / "Makefile").read_text()
     parts = re.search(r"^BENCHMARKS := (.+)$", makefile, re.MULTILINE)
     assert parts
-    for kind in ("chart", *parts[1].split()):
+    for kind in ("chart", "soak", *parts[1].split()):
         assert page.count(f"<!-- measured: {kind} -->") == 1
     for name in PAGES[1:]:
         assert (ROOT / name).read_text().count("<!-- measured: chart -->") == 1

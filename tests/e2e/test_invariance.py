@@ -106,7 +106,8 @@ def served(
         pytest.skip("this CPU has no bf16 instructions")
     log = tmp_path_factory.mktemp("log") / "log"
     flags = [f"--backend={backend}", f"--precision={precision}", f"--store={asked[0]}"]
-    with running(log, *flags) as server:
+    # As large as batches get: a budget that is measured depends on what else the machine does.
+    with running(log, *flags, "--batch-tokens=2048") as server:
         report = server.wait_ready()
         (model,) = [each for each in report["models"] if each["state"] == "ready"]
         assert (model["backend"], model["precision"]) == (backend, precision)
