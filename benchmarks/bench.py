@@ -75,7 +75,7 @@ def options() -> argparse.ArgumentParser:
 
 def settled(arguments: argparse.Namespace) -> argparse.Namespace:
     """Defaults filled in: those of ``--quick`` or of a whole run."""
-    whole = {"clients": ",".join(map(str, CLIENTS)), "rounds": 3, "seconds": 4.0}
+    whole = {"clients": ",".join(map(str, CLIENTS)), "rounds": 3, "seconds": 3.0}
     defaults = {**whole, "engines": ",".join(engines())} | (QUICK if arguments.quick else {})
     for name, value in defaults.items():
         if getattr(arguments, name) is None:

@@ -92,7 +92,6 @@ def one_round(target: Target, bodies: Path, arguments: argparse.Namespace) -> di
     """A peak before and after, and the overload between them."""
     short = max(2.0, arguments.seconds / 4)
     peaks = [loaded(target, bodies, PEAK_CLIENTS, short)["per_second"]]
-    target.family.settle()
     with Watch(target) as watch:
         load = overloaded(target, bodies, arguments.clients, arguments.seconds, wait=True)
     peaks.append(loaded(target, bodies, PEAK_CLIENTS, short)["per_second"])
@@ -117,7 +116,6 @@ def refusal_ms(target: Target, bodies: Path, arguments: argparse.Namespace) -> f
     nothing was refused.
     """
     peak = loaded(target, bodies, PEAK_CLIENTS, 2)
-    target.family.settle()
     before = target.family.cpu()
     seconds = max(2.0, arguments.seconds / 4)
     load = overloaded(target, bodies, arguments.clients, seconds, wait=False)

@@ -11,11 +11,16 @@ from benchmarks.wrk import drive
 
 
 def loaded(target: Target, bodies: Path, clients: int, seconds: float) -> dict[str, Any]:
-    """One server under one load: wrk's figures, and processor time per request by part."""
+    """One server under one load: wrk's figures, and processor time per request by part.
+
+    Returns once the server is idle: what it still works on for clients that are gone would cost
+    whoever is measured next.
+    """
     target.family.settle()
     before = target.family.cpu()
     load = drive(target.url, bodies, clients, seconds)
     spent = used(before, target.family.cpu())
+    target.family.settle()
     answered = max(1, load.requests)
     return load.plain() | {"cpu_ms": {name: 1000 * s / answered for name, s in spent.items()}}
 
