@@ -115,7 +115,8 @@ def panel(
     if best is not None:
         y = base - share(best[1]) * PANEL_HEIGHT
         yield f'<line class="ceiling" x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
-        yield text(right, y - 5, f"{best[0]}: {best[1]:,.0f}", "end", "value")
+        # At the left, where one client leaves room.
+        yield text(left + 4, y - 5, f"{best[0]}: {best[1]:,.0f}", "start", "value")
     for name in sorted(lines, key=lambda each: each == OURS):
         places = [(xs[one], base - share(value) * PANEL_HEIGHT) for one, value in lines[name]]
         yield path(name, places)
