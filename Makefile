@@ -19,6 +19,9 @@ BENCHMARKS := bench request_path overload documents text_lengths many_models sta
 # pip needs the pinned torch first: later steps must find it installed and leave it alone.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# A file stays in one process: what its fixtures made is made once.
+AT_ONCE := -n auto --maxprocesses 8 --dist loadfile
+
 .PHONY: serve test check e2e models load bench bench-full bench-compare mutants format clean
 
 serve: $(DONE)  ## Serve the models of the store; train the embedded ones first if there are none.
@@ -26,10 +29,10 @@ serve: $(DONE)  ## Serve the models of the store; train the embedded ones first 
 	@exec $(BIN)/tuneserve serve --port $(SERVE_PORT)
 
 test: $(DONE_DEV)  ## Unit, parity and contract tests.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e" -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e" $(AT_ONCE)
 
 e2e: $(DONE_DEV) $(DONE_CLIENTS) $(DONE_HUB) $(DONE_JS)  ## The real server, real clients, real signals.
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e $(AT_ONCE)
 
 check: $(DONE_DEV)  ## Lint, types, and the direction of imports.
 	$(BIN)/ruff check .
