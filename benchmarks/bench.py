@@ -111,6 +111,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             for name in arguments.engines.split(",")
             if name
         ]
+        for engine in bare:
+            engine.measure(LONE, 0)  # so that none still loads while a server is measured
         rounds = []
         for number in range(arguments.rounds):
             say(f"round {number + 1} of {arguments.rounds}")
