@@ -153,9 +153,14 @@ def test_a_kind_is_the_same_module_of_every_layer(tmp_path: Path) -> None:
         "*.output.dense",
     ]
     path = mixed.write(["*.output.dense"], tmp_path / "mixed.onnx")
-    left = {node.op_type for node in onnx.load(str(path)).graph.node}
-    assert "QuantizeLinear" in left
-    assert difference(path, graphs.fp32, graphs.vocabulary) > 0
+    fp32, int8, found = (onnx.load(str(one)).graph for one in (graphs.fp32, graphs.int8, path))
+    kinds = name_kinds(fp32.node)
+    before = {node.name: list(node.input) for node in fp32.node}
+    quantized = {node.name: list(node.input) for node in int8.node}
+    back = [node.name for node in found.node if kinds.get(node.name) == "*.output.dense"]
+    assert sum(before[name] != quantized[name] for name in back) == 2  # one in each layer
+    for node in found.node:
+        assert list(node.input) == (before if node.name in back else quantized)[node.name]
     path = mixed.write(mixed.parts, tmp_path / "all.onnx")
     assert difference(path, graphs.fp32, graphs.vocabulary) < 1e-4
 
