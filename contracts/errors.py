@@ -141,3 +141,8 @@ class BackendFailure(ServingError):
     """The backend or a handler failed; the caller learns the request id, the log has the rest."""
 
     status, code = 500, "backend_failure"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, first_line
 from contracts.extras import require
 from contracts.tensors import Array
 
@@ -107,7 +107,7 @@ def innermost(error: BaseException) -> str:
     """The first line of the innermost cause: the outer ones only name the exporter's steps."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)
 
 
 def run_child(module: str, arguments: Sequence[str]) -> None:

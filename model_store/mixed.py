@@ -44,7 +44,7 @@ class MixedGraph:
         fp32: Path,
         int8: Path,
         *,
-        naming: "Callable[[Sequence[Any]], dict[str, str]] | None" = None,
+        naming: Callable[[Sequence[Any]], dict[str, str]] | None = None,
     ) -> None:
         """Read both files.
 

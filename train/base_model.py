@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, first_line
 from train.freezing import freeze
 from train.new_weights import mark_new
 from train.recipe_model import Model
@@ -107,7 +107,7 @@ def untrained_model(model: Model, auto_class: str, settings: dict[str, Any]) -> 
 
 def cannot_load(named: str, error: Exception) -> CheckpointError:
     """What is told of a base that transformers refuses."""
-    reason = str(error).strip().splitlines()[0]
+    reason = first_line(error)
     return CheckpointError(f'The base model "{named}" cannot be loaded: {reason}')
 
 

@@ -4,7 +4,7 @@ A short batch takes a GPU less time than Python takes to launch its few hundred 
 A graph has fixed shapes, so rows are filled up to a power of two; token lengths come from few
 steps already. What is longer is bound by computing, and runs as it is.
 
-Not run on a GPU yet; all but ``record`` is tested without one.
+Not run on a GPU yet; all but ``record_on_cuda`` is tested without one.
 """
 
 import logging
@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from contracts.errors import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,9 +44,7 @@ class Recorded:
 class GraphedModel:
     """A model on a GPU that answers short batches by replaying graphs."""
 
-    def __init__(
-        self, model: Any, record: "Callable[[Any, Inputs], Recorded] | None" = None
-    ) -> None:
+    def __init__(self, model: Any, record: Callable[[Any, Inputs], Recorded] | None = None) -> None:
         """Wrap a model; nothing is recorded before a shape comes.
 
         Args:
@@ -81,7 +81,7 @@ class GraphedModel:
             found = self._record(self._model, _filled(inputs, shape[0]))
         except RuntimeError as error:  # a model that asks its tensors something on the way
             self._refused = True
-            log.warning("no CUDA graphs: %s", str(error).strip().splitlines()[0])
+            log.warning("no CUDA graphs: %s", first_line(error))
             return None
         self._graphs[shape] = found
         return found

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, first_line
 from contracts.tensors import Tensors
 from model_store.backends.base import check_inputs
 
@@ -103,8 +103,7 @@ def open_session(
         )
     except Exception as error:  # ONNX Runtime raises classes of its own without a common base
         raise CheckpointError(
-            f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"{path} cannot be loaded by ONNX Runtime {ort.__version__}: {first_line(error)}"
         ) from error
     if device == "cuda" and session.get_providers()[0] == "CPUExecutionProvider":
         raise CheckpointError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, first_line
 from contracts.tasks import GENERATION_TASKS, Task
 from contracts.tensors import Array, Tensors
 from model_store.backends.cuda_graphs import GraphedModel
@@ -153,7 +153,7 @@ def load_model(
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise CheckpointError(
             f"{folder} cannot be loaded by transformers {transformers.__version__}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     finally:
         logging.set_verbosity(before)
@@ -175,7 +175,3 @@ def auto_class(folder: Path, task: Task) -> str:
     if generates and read_json(path).get("is_encoder_decoder"):
         return "AutoModelForSeq2SeqLM"
     return AUTO_CLASSES[task]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

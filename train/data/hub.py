@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import CheckpointError
+from contracts.errors import CheckpointError, first_line
 
 PREFIX = "hub:"
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -57,7 +57,7 @@ def read_hub(source: Path, subset: str | None, revision: str | None) -> Iterator
     try:
         found = datasets.load_dataset(name, subset, split=split, revision=revision)
     except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise CheckpointError(f"{source} cannot be loaded: {reason}") from None
     yield from named_rows(found)
 
@@ -75,7 +75,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise CheckpointError(f"{path} cannot be read as Parquet: {reason}") from None
     yield from named_rows(Dataset(table))
 
