@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 
 GRACE_S = 0.5
-"""Time in which late arrivals still get an answer (503) before the port closes."""
+"""Time in which late arrivals get an answer (503): before the port closes, and again after that."""
 
 
 class Drain:

@@ -10,7 +10,6 @@ engine or more.
 """
 
 import contextlib
-import gc
 import logging
 import multiprocessing as mp
 import multiprocessing.connection
@@ -33,8 +32,8 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from server.drain import Drain
 from server.engine_process import REFUSED
+from server.http_server import serve_http
 from server.lanes import Lane
-from server.logs import configure_logging
 from server.restart import Restart
 
 logger = logging.getLogger(__name__)
@@ -87,22 +86,6 @@ class EngineLoop(LitLoop):
         """LitServe: called over and over; once is enough."""
         lit_api.run_engine(device, worker_id)
         raise SystemExit(0)
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn, but a signal starts a drain instead of cutting connections."""
-
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """uvicorn: a signal starts the drain; one more changes nothing."""
-        self._drain.begin()
-
-    async def on_tick(self, counter: int) -> bool:
-        """uvicorn: ten times a second; True ends the server."""
-        return await super().on_tick(counter) or self._drain.over
 
 
 class Shutdown:
@@ -237,7 +220,7 @@ class TuneServer(litserve.LitServer):
         workers = {}
         for number in range(num_uvicorn_servers):
             worker = mp.get_context("fork").Process(
-                target=_serve_http, args=(config, self._drain, sockets), name=f"http-{number}"
+                target=serve_http, args=(config, self._drain, sockets), name=f"http-{number}"
             )
             worker.start()
             workers[number] = worker
@@ -306,22 +289,3 @@ class TuneServer(litserve.LitServer):
             engine.kill()  # it holds nothing that could be lost
         for engine in self.inference_workers:
             engine.join()
-
-
-def _serve_http(config: uvicorn.Config, drain: Drain, sockets: list[socket.socket]) -> None:
-    """The HTTP process; it ends itself when the parent is gone."""
-    configure_logging(logging.getLevelName(logging.getLogger("server").level))
-    _die_with_parent(drain)
-    gc.freeze()  # routes and schemas stay: collections need not walk them
-    HttpServer(config, drain).run(sockets=sockets)
-
-
-def _die_with_parent(drain: Drain) -> None:
-    parent = mp.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        mp.connection.wait([parent.sentinel])
-        drain.begin()
-
-    threading.Thread(target=watch, daemon=True, name="parent").start()

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import select
 import signal
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,11 @@ import pytest
 from tests.running import RunningServer, running
 
 CLIENTS = 64
+HEADERS = (
+    b"POST /models/intent HTTP/1.1\r\nhost: here\r\n"
+    b"content-type: application/json\r\ncontent-length: 19\r\n\r\n"
+)
+BODY = b'{"inputs": "Hello"}'
 
 
 async def load(
@@ -106,6 +113,34 @@ def test_sigterm_under_load_answers_all_that_was_accepted(tmp_path: Path, argume
         assert outcomes["200"] > 0
         _, alive = psutil.wait_procs(family, timeout=5)
         assert alive == []
+
+
+def connects(place: tuple[str, int]) -> bool:
+    """Whether the port is still open."""
+    try:
+        socket.create_connection(place, timeout=10).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_a_caller_who_connected_before_the_port_closed_is_answered(
+    tmp_path: Path, arguments: list[str]
+):
+    with running(tmp_path / "log", *arguments) as server:
+        server.wait_ready()
+        place = ("127.0.0.1", server.port)
+        with socket.create_connection(place, timeout=10) as early:
+            server.process.send_signal(signal.SIGTERM)
+            while connects(place):
+                time.sleep(0.01)
+            early.sendall(HEADERS)
+            assert not select.select([early], [], [], 0.1)[0], "closed with the body on its way"
+            early.sendall(BODY)
+            answer = early.recv(4096).decode()
+        assert answer.startswith("HTTP/1.1 503 "), answer
+        assert "connection: close" in answer
+        assert server.process.wait(40) == 0
 
 
 def test_sigterm_to_the_whole_group_drains_as_well(tmp_path: Path, arguments: list[str]):

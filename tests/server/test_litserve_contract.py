@@ -11,8 +11,9 @@ from litserve.loops import LitLoop
 from litserve.loops.loops import inference_worker
 
 from server.drain import Drain
+from server.http_server import HttpServer
 from server.lanes import Lane
-from server.litserve_adapter import EngineApi, EngineLoop, HttpServer, Shutdown, TuneServer
+from server.litserve_adapter import EngineApi, EngineLoop, Shutdown, TuneServer
 
 
 def test_the_version_is_the_one_that_was_read():
@@ -47,7 +48,7 @@ def overridden(ours: type, theirs: type) -> list[str]:
         ),
         (EngineApi, litserve.LitAPI, {"setup", "predict", "_has_custom_setup"}),
         (EngineLoop, LitLoop, {"run"}),
-        (HttpServer, uvicorn.Server, {"handle_exit", "on_tick"}),
+        (HttpServer, uvicorn.Server, {"handle_exit", "on_tick", "shutdown"}),
     ],
 )
 def test_every_override_still_overrides(ours: type, theirs: type, expected: set[str]):
