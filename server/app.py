@@ -27,6 +27,7 @@ from server.engine_process import ENGINES, RunEngine, run_lane
 from server.errors import unrouted
 from server.front import Front
 from server.lanes import Lane
+from server.lingering import Lingering
 from server.litserve_adapter import EngineApi, TuneServer
 from server.logs import configure_logging
 from server.metrics import Metrics
@@ -212,7 +213,7 @@ def lean_stack(app: FastAPI) -> ASGIApp:
     stack: ASGIApp = ExceptionMiddleware(app.router, handlers=app.exception_handlers)
     for middleware in reversed(app.user_middleware):
         stack = middleware.cls(stack, *middleware.args, **middleware.kwargs)
-    return stack
+    return Lingering(stack)
 
 
 def check_port(host: str, port: int) -> None:
