@@ -1,12 +1,14 @@
-"""Rows of an extractive summariser: whole sentences, each behind its own classification token.
+"""Rows of an extractive summariser: whole sentences, each between its own special tokens.
 
 BERTSUM's input (Liu and Lapata, "Text Summarization with Pretrained Encoders", 2019)::
 
     [CLS] first sentence [SEP] [CLS] second sentence [SEP] ...
 
-The score of a sentence is read at its classification token. Serving and training both build their
-rows here, so that they agree. Unlike BERTSUM, which alternates them, all token types are 0: half of
-the encoders have no token types, and the separators say the same.
+Serving and training both build their rows here, so that they agree. Two things are not BERTSUM's.
+The logit of a sentence is the mean over its tokens, not what stands at its classification token:
+where an encoder was trained to be averaged, as sentence encoders are, the latter says next to
+nothing until much training later. And all token types are 0: half of the encoders have none, and
+the separators say the same.
 """
 
 from collections.abc import Sequence
@@ -27,12 +29,12 @@ class SentenceRow:
     Attributes:
         row: what the model reads.
         first: index of the first sentence in it.
-        positions: per sentence, the index of the token where its score is read.
+        spans: per sentence its tokens ``[start, end)``, special ones included.
     """
 
     row: Row
     first: int
-    positions: list[int]
+    spans: list[tuple[int, int]]
 
 
 def sentence_rows(
@@ -57,34 +59,39 @@ def sentence_rows(
     first = last = 0
     while last < len(rows):
         ids = [*rows[first]]
-        positions = [0]
+        spans = [(0, len(ids))]
         last = first + 1
         while last < len(rows) and len(ids) + len(rows[last]) <= max_tokens:
-            positions.append(len(ids))
+            spans.append((len(ids), len(ids) + len(rows[last])))
             ids += rows[last]
             last += 1
-        packed.append(SentenceRow(Row(ids, [0] * len(ids)), first, positions))
+        packed.append(SentenceRow(Row(ids, [0] * len(ids)), first, spans))
         if last < len(rows):
             first = _next_first(rows, first, last, max_tokens)
     return packed
 
 
-def best_places(rows: Sequence[SentenceRow]) -> list[tuple[int, int]]:
-    """Where each sentence is read: the row that shows most text on its poorer side.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sentence is read: tokens ``[start, end)`` of a row, by its index."""
 
-    Returns:
-        Per sentence of the text, the index of the row and of the token in it.
-    """
-    best: list[tuple[int, int, int]] = []
+    row: int
+    start: int
+    end: int
+
+
+def best_places(rows: Sequence[SentenceRow]) -> list[Place]:
+    """The place of each sentence of the text: the row that shows most text on its poorer side."""
+    best: list[tuple[int, Place]] = []
     for index, one in enumerate(rows):
-        ends = [*one.positions[1:], len(one.row)]
-        for number, (start, end) in enumerate(zip(one.positions, ends, strict=True), one.first):
+        for number, (start, end) in enumerate(one.spans, one.first):
             context = min(start, len(one.row) - end)
+            found = context, Place(index, start, end)
             if number == len(best):
-                best.append((context, index, start))
+                best.append(found)
             elif context > best[number][0]:
-                best[number] = (context, index, start)
-    return [(index, position) for _, index, position in best]
+                best[number] = found
+    return [place for _, place in best]
 
 
 def _next_first(rows: Sequence[Sequence[int]], first: int, last: int, max_tokens: int) -> int:

@@ -16,7 +16,7 @@ from contracts.tasks import Task
 from contracts.tensors import Array, Tensors
 from handlers.base import Handler, Prepared
 from handlers.selection import join, select
-from handlers.sentence_rows import WINDOW_TOKENS, best_places, sentence_rows
+from handlers.sentence_rows import WINDOW_TOKENS, Place, best_places, sentence_rows
 from handlers.sentences import sentences
 from handlers.summary_budget import Budget, budget_of
 from handlers.tokenization import TextTokenizer
@@ -30,13 +30,13 @@ class Candidates:
     Attributes:
         spans: their ``[start, end)`` in the text.
         tokens: the model's tokens of each.
-        places: row and token where the score of each is read.
+        places: where each is read.
         budget: what the summary may hold.
     """
 
     spans: list[tuple[int, int]]
     tokens: list[int]
-    places: list[tuple[int, int]]
+    places: list[Place]
     budget: Budget
 
 
@@ -88,7 +88,12 @@ class SummarizationHandler(Handler[SummaryItem, Summary]):
     ) -> Summary:
         """Score the sentences, choose, and join them."""
         candidates: Candidates = prepared.context
-        logits = np.array([outputs[row]["logits"][at] for row, at in candidates.places])
+        logits = np.stack(
+            [
+                outputs[place.row]["logits"][place.start : place.end].mean(axis=0, dtype=np.float64)
+                for place in candidates.places
+            ]
+        )
         texts = [item.text[start:end] for start, end in candidates.spans]
         chosen = select(texts, keep_scores(logits).tolist(), candidates.tokens, candidates.budget)
         return Summary(summary_text=join([texts[index] for index in chosen]))
@@ -123,7 +128,7 @@ def keep_scores(logits: Array) -> Array:
     """Probability that a sentence belongs to the summary.
 
     Args:
-        logits: at the sentences' classification tokens, ``(sentences, labels)``, labels 1 or 2.
+        logits: of the sentences, ``(sentences, labels)``, labels 1 or 2.
 
     Returns:
         ``(sentences,)`` in [0, 1]: the sigmoid of the one label, the softmax of the second of two.

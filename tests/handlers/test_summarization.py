@@ -14,7 +14,7 @@ from contracts.tensors import Tensors
 from handlers.base import Prepared
 from handlers.pipeline import Pipeline
 from handlers.selection import count_words, join, select
-from handlers.sentence_rows import best_places, sentence_rows
+from handlers.sentence_rows import Place, best_places, sentence_rows
 from handlers.sentences import sentences
 from handlers.summarization import SummarizationHandler, keep_scores
 from handlers.summary_budget import Budget
@@ -119,19 +119,21 @@ def test_a_summary_is_the_best_three_sentences_in_their_order(tokenizer: TextTok
     assert len(places_in(ARTICLE, answer(summarise, ARTICLE))) == 3
     prepared = prepare(summarise, SHORT)
     (output,) = summarise.run(prepared.rows, 128)
-    scores = [output["logits"][position, 0] for _, position in prepared.context.places]
+    scores = [output["logits"][at.start : at.end, 0].mean() for at in prepared.context.places]
     best = sorted(np.argsort(scores)[-2:])
     chosen = " ".join(SHORT[slice(*prepared.context.spans[index])] for index in best)
     assert answer(summarise, SHORT, max_sentences=2) == chosen
 
 
-def test_the_score_is_read_at_each_sentences_first_special_token(tokenizer: TextTokenizer) -> None:
+def test_the_score_is_the_mean_over_a_sentence_and_its_special_tokens(
+    tokenizer: TextTokenizer,
+) -> None:
     prepared = prepare(pipeline(tokenizer), SHORT)
     (row,) = prepared.rows
-    first = tokenizer.single_prefix[0]
-    assert [position for _, position in prepared.context.places] == [
-        at for at, token in enumerate(row.input_ids) if token == first
-    ]
+    first, last = tokenizer.single_prefix[0], tokenizer.single_suffix[0]
+    starts = [at for at, token in enumerate(row.input_ids) if token == first]
+    ends = [at + 1 for at, token in enumerate(row.input_ids) if token == last]
+    assert prepared.context.places == [Place(0, *span) for span in zip(starts, ends, strict=True)]
     assert row.token_type_ids == [0] * len(row)
     assert len(prepared.context.places) == len(sentences(SHORT)) == 4
 
@@ -142,8 +144,10 @@ def test_every_tokenizer_marks_the_sentences(architecture: str, tmp_path: Path) 
     tokenizer = TextTokenizer.load(tmp_path, MAX_TOKENS)
     prepared = prepare(pipeline(tokenizer), LONG)
     assert len(prepared.context.places) == len(sentences(LONG))
-    for row, position in prepared.context.places:
-        assert prepared.rows[row].input_ids[position] == tokenizer.single_prefix[0]
+    for place in prepared.context.places:
+        ids = prepared.rows[place.row].input_ids
+        assert ids[place.start] == tokenizer.single_prefix[0]
+        assert ids[place.end - 1] == tokenizer.single_suffix[-1]
     assert len(places_in(ARTICLE, answer(pipeline(tokenizer), ARTICLE))) == 3
 
 
@@ -283,7 +287,7 @@ def test_long_texts_are_read_to_their_end(tokenizer: TextTokenizer) -> None:
     assert len(prepared.context.spans) == len(sentences(LONG))
     assert not prepared.truncated
     (last,) = (place for place in prepared.context.places[-1:])
-    assert last[0] == len(prepared.rows) - 1
+    assert last.row == len(prepared.rows) - 1
 
 
 @pytest.mark.parametrize("parameters", [{"long": "truncate"}, {"truncation": "only_first"}])
@@ -333,11 +337,12 @@ def test_rows_hold_every_sentence_whole_and_overlap(
     for one in rows:
         assert len(one.row) <= max_tokens
         expected: list[int] = []
-        for text, position in zip(texts[one.first :], one.positions, strict=False):
-            assert position == len(expected)
+        for text, (start, end) in zip(texts[one.first :], one.spans, strict=False):
+            assert start == len(expected)
             expected += [*cls, *text[:room], *sep]
+            assert end == len(expected)
         assert one.row.input_ids == expected
-    held = [range(one.first, one.first + len(one.positions)) for one in rows]
+    held = [range(one.first, one.first + len(one.spans)) for one in rows]
     assert {number for numbers in held for number in numbers} == set(range(len(texts)))
     for before, after in pairwise(held):
         assert before.start < after.start <= before.stop < after.stop
@@ -352,20 +357,20 @@ def test_each_sentence_is_read_where_it_has_most_context(
     rows = sentence_rows(tokenizer, [[7] * length for length in lengths])
     places = best_places(rows)
     assert len(places) == len(lengths)
-    for number, (index, position) in enumerate(places):
+    for number, place in enumerate(places):
+        assert place.end - place.start == lengths[number] + 2
         contexts = {}
         for other, one in enumerate(rows):
-            if 0 <= number - one.first < len(one.positions):
-                start = one.positions[number - one.first]
-                end = start + lengths[number] + 2
-                contexts[other, start] = min(start, len(one.row) - end)
-        assert contexts[index, position] == max(contexts.values())
+            if 0 <= number - one.first < len(one.spans):
+                start, end = one.spans[number - one.first]
+                contexts[Place(other, start, end)] = min(start, len(one.row) - end)
+        assert contexts[place] == max(contexts.values())
 
 
 def test_neighbouring_rows_share_context(tokenizer: TextTokenizer) -> None:
     rows = sentence_rows(tokenizer, [[7] * 8] * 60)
     for before, after in pairwise(rows):
-        assert before.first + len(before.positions) - after.first == 3
+        assert before.first + len(before.spans) - after.first == 3
 
 
 # --- selection

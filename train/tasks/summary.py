@@ -1,6 +1,7 @@
 """Extractive summarisation: which sentences to keep, from marks or from a person's summary."""
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from handlers.summarization import Candidates
 from handlers.tokenization import TextTokenizer
 from model_store.derive import TASK_KEY
 from train.baselines import frequent_sentences
-from train.data.oracle import oracle
+from train.data.oracle import nearness, oracle
 from train.data.tables import TableRow, blank, read_table
 from train.rows import IGNORED
 from train.scores import rouge_l, rouge_n, words
@@ -35,6 +36,8 @@ class MarkedText(Example):
 
     sentences: tuple[str, ...]
     marked: frozenset[int]
+    worth: tuple[float, ...]
+    """Per sentence the probability, 0 to 1, that the model is to learn."""
     reference: str
     others: tuple[str, ...] = ()
     """Other people's summaries of the text: what is near to one of them is right."""
@@ -46,7 +49,7 @@ class MarkedText(Example):
 
 
 class SummaryTraining(TrainTask):
-    """Token classification heads with one label, read at each sentence's classification token."""
+    """Token classification heads with one label, whose logit is averaged over each sentence."""
 
     task = Task.SUMMARIZATION
     metric = "rouge1"
@@ -75,23 +78,38 @@ class SummaryTraining(TrainTask):
     def targets(
         self, example: MarkedText, prepared: Prepared, tokenizer: TextTokenizer
     ) -> list[dict[str, Any]]:
-        """1 or 0 where the score of a sentence is read, nothing to learn elsewhere."""
+        """Per token the number of its sentence in the row, and what that one is worth.
+
+        A sentence in two rows is learnt from where serving reads it.
+        """
         candidates: Candidates = prepared.context
-        kept = self._kept(example, candidates.spans)
-        targets = [[float(IGNORED)] * len(row) for row in prepared.rows]
-        for (row, token), keep in zip(candidates.places, kept, strict=True):
-            targets[row][token] = float(keep)
-        return [{"labels": one} for one in targets]
+        worth = _worth(example, candidates.spans)
+        labels = [[float(IGNORED)] * len(row) for row in prepared.rows]
+        numbers = [[IGNORED] * len(row) for row in prepared.rows]
+        for place, wanted in zip(candidates.places, worth, strict=True):
+            tokens = place.end - place.start
+            number = 1 + max(numbers[place.row])
+            labels[place.row][place.start : place.end] = [wanted] * tokens
+            numbers[place.row][place.start : place.end] = [max(0, number)] * tokens
+        pairs = zip(labels, numbers, strict=True)
+        return [{"labels": one, "sentences": of} for one, of in pairs]
 
     def loss(self, outputs: Any, targets: dict[str, "Tensor"], smoothing: float) -> "Tensor":
-        """Binary cross entropy over the sentences."""
+        """Binary cross entropy over the sentences, of the mean logit of each."""
+        import torch
         from torch.nn import functional
 
-        labels = targets["labels"].flatten()
-        places = labels != IGNORED
-        wanted = labels[places] * (1 - smoothing) + smoothing / 2
-        logits = outputs["logits"].float().flatten()
-        return functional.binary_cross_entropy_with_logits(logits[places], wanted)
+        logits = outputs["logits"].float().squeeze(-1)
+        # (rows, tokens, sentences): 1 where a token is in a sentence.
+        member = functional.one_hot(targets["sentences"].clamp(min=-1) + 1)[..., 1:].float()
+        tokens = member.sum(1)
+        there = tokens > 0
+        scores, wanted = (
+            torch.einsum("rt,rts->rs", one, member)[there] / tokens[there]
+            for one in (logits, targets["labels"])
+        )
+        wanted = wanted * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(scores, wanted)
 
     def text_of(self, example: Any) -> str:
         """All sentences."""
@@ -180,6 +198,7 @@ class SummaryTraining(TrainTask):
             marked = frozenset(i for i, flag in enumerate(flags) if flag)
             if not all(found[index] for index in marked):
                 raise row.error(f'column "{marks}" marks a sentence that is empty.')
+            worth = [float(flag) for flag in flags]
             reference = " ".join(found[index] for index in sorted(marked))
         else:
             value = row.get(data.summary)
@@ -189,6 +208,9 @@ class SummaryTraining(TrainTask):
                 raise row.error(f'column "{data.summary}" must be text that is not empty.')
             reference, *others = texts
             marked = frozenset(oracle(found, reference))
+            # What belongs together, and what says much alone: half and half is better than either.
+            near = nearness(found, reference)
+            worth = [((index in marked) + one) / 2 for index, one in enumerate(near)]
         # Empty sentences are dropped; the marks move with their sentences.
         order = [index for index, sentence in enumerate(found) if sentence]
         place = {index: number for number, index in enumerate(order)}
@@ -196,23 +218,26 @@ class SummaryTraining(TrainTask):
             where,
             tuple(found[index] for index in order),
             frozenset(place[index] for index in marked),
+            tuple(worth[index] for index in order),
             reference,
             tuple(others),
         )
 
-    def _kept(self, example: MarkedText, spans: Sequence[tuple[int, int]]) -> list[bool]:
-        """Whether each sentence that serving finds lies, for the larger part, in a marked one."""
-        marked = []
-        at = 0
-        for index, sentence in enumerate(example.sentences):
-            start = example.text.index(sentence, at)
-            at = start + len(sentence)
-            if index in example.marked:
-                marked.append((start, at))
-        return [
-            2 * sum(max(0, min(end, b) - max(start, a)) for a, b in marked) > end - start
-            for start, end in spans
-        ]
+
+def _worth(example: MarkedText, spans: Sequence[tuple[int, int]]) -> list[float]:
+    """Of each sentence that serving finds: the mean over the given ones that it consists of."""
+    text, worth = example.text, example.worth
+    starts: list[int] = []
+    ends: list[int] = []
+    for sentence in example.sentences:
+        starts.append(text.index(sentence, ends[-1] if ends else 0))
+        ends.append(starts[-1] + len(sentence))
+    found = []
+    for start, end in spans:
+        parts = range(bisect_right(ends, start), bisect_left(starts, end))
+        whole = sum((min(end, ends[i]) - max(start, starts[i])) * worth[i] for i in parts)
+        found.append(whole / (end - start))
+    return found
 
 
 def _text(answer: Summary | ServingError) -> str:
