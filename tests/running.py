@@ -70,6 +70,16 @@ class RunningServer:
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
 
+    def log_line(self, request_id: str, within_s: float = 10) -> dict[str, Any]:
+        """The one line about a request; it is written once the answer is out, so wait for it."""
+        ends = time.monotonic() + within_s
+        while True:
+            found = [line for line in self.log_lines() if line.get("request_id") == request_id]
+            if found or time.monotonic() > ends:
+                (line,) = found
+                return line
+            time.sleep(0.05)
+
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         if self.process.poll() is None:
