@@ -46,30 +46,36 @@ class HttpServer(uvicorn.Server):
         for one in sockets or []:
             one.close()
         await asyncio.sleep(TICK_S)  # the loop lets go of its own; callers queue up in the kernel
-        for port in ports:
-            await self._close(port)
+        loop = asyncio.get_running_loop()
+        late = [
+            loop.connect_accepted_socket(self._protocol, one, ssl=self.config.ssl or None)
+            for port in ports
+            for one in _emptied(port)
+        ]
+        # Each may be gone already, or never end its TLS handshake: that is its own affair.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*late, return_exceptions=True), GRACE_S)
         ends = time.monotonic() + GRACE_S
         while self.server_state.connections and time.monotonic() < ends:
             await asyncio.sleep(TICK_S)
         await super().shutdown(sockets)
-
-    async def _close(self, port: socket.socket) -> None:
-        """Close a port that nobody else holds with no caller left in its queue."""
-        loop = asyncio.get_running_loop()
-        ends = time.monotonic() + GRACE_S
-        with port, contextlib.suppress(BlockingIOError):
-            port.setblocking(False)
-            while time.monotonic() < ends:
-                connection, _ = port.accept()
-                await loop.connect_accepted_socket(
-                    self._protocol, connection, ssl=self.config.ssl or None
-                )
 
     def _protocol(self) -> asyncio.Protocol:
         """What uvicorn makes for each connection that it accepts itself."""
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+def _emptied(port: socket.socket) -> list[socket.socket]:
+    """Close a port that nobody else holds; those who waited in its queue."""
+    found = []
+    ends = time.monotonic() + GRACE_S
+    with port, contextlib.suppress(BlockingIOError):
+        port.setblocking(False)
+        while time.monotonic() < ends:
+            found.append(port.accept()[0])
+    return found
 
 
 def serve_http(config: uvicorn.Config, drain: Drain, sockets: list[socket.socket]) -> None:

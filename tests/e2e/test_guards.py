@@ -1,7 +1,6 @@
 """Keys, quotas, origins, proxies and TLS, on one server that has them all."""
 
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import httpx
 import pytest
 
 from server.keys import add_key
+from tests.certificates import self_signed
 from tests.running import RunningServer, running
 
 ORIGIN = "https://shop.example.org"
@@ -37,17 +37,8 @@ def guarded(
     checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guards")
-    certificate, private, keys_file = (folder / name for name in ("a.pem", "a.key", "keys.toml"))
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-out", certificate, "-keyout", private),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    keys_file = folder / "keys.toml"
+    certificate, private = self_signed(folder)
     quotas = {"all": (None, None), "slow": ("6/min", None), "one": (None, 1)}
     keys = {
         name: add_key(keys_file, name, models=[], rate=rate, concurrency=most)
