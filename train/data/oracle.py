@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from train.scores import rouge_n, words
+from train.scores import words
 
 
 def oracle(sentences: Sequence[str], summary: str, limit: int = 8) -> list[int]:
@@ -20,14 +20,8 @@ def oracle(sentences: Sequence[str], summary: str, limit: int = 8) -> list[int]:
     Returns:
         Indices in the order of the document; empty where no sentence shares a word.
     """
-    wanted = words(summary)
-    references: list[Counter[Any]] = [Counter(wanted), Counter(pairwise(wanted))]
-    pieces = [words(sentence) for sentence in sentences]
-    # Only what the summary has can raise a score; of the rest, the number matters.
-    grams = [
-        (_known(one, references[0]), _known(list(pairwise(one)), references[1])) for one in pieces
-    ]
-    held = [_Grams(Counter(), 0, 0), _Grams(Counter(), 0, 0)]
+    references, grams = _counted(sentences, summary)
+    held = [NOTHING, NOTHING]
     chosen: list[int] = []
     best = 0.0
     while len(chosen) < limit:
@@ -54,10 +48,8 @@ def nearness(sentences: Sequence[str], summary: str) -> list[float]:
         ROUGE-1 + ROUGE-2 of each over that of the nearest one: in [0, 1]; all 0 where no sentence
         shares a word.
     """
-    wanted = words(summary)
-    found = [
-        sum(rouge_n(wanted, words(sentence), size) for size in (1, 2)) for sentence in sentences
-    ]
+    references, grams = _counted(sentences, summary)
+    found = [sum(map(_rouge, references, [NOTHING, NOTHING], mine)) for mine in grams]
     best = max(found, default=0.0) or 1.0
     return [one / best for one in found]
 
@@ -72,6 +64,23 @@ class _Grams:
     """All of them."""
     overlap: int
     """The size of ``shared``, where no gram counts more often than the summary has it."""
+
+
+NOTHING = _Grams(Counter(), 0, 0)
+
+
+def _counted(
+    sentences: Sequence[str], summary: str
+) -> tuple[list[Counter[Any]], list[tuple[_Grams, _Grams]]]:
+    """Words and pairs of words: of the summary, and of each sentence."""
+    wanted = words(summary)
+    references: list[Counter[Any]] = [Counter(wanted), Counter(pairwise(wanted))]
+    pieces = [words(sentence) for sentence in sentences]
+    # Only what the summary has can raise a score; of the rest, the number matters.
+    grams = [
+        (_known(one, references[0]), _known(list(pairwise(one)), references[1])) for one in pieces
+    ]
+    return references, grams
 
 
 def _known(grams: Sequence[Any], reference: Counter[Any]) -> _Grams:
