@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,10 @@ from contracts.tasks import Task
 from contracts.tensors import Tensors
 from handlers.base import Prepared
 from handlers.pipeline import Pipeline
-from handlers.selection import count_words, join, select
-from handlers.sentence_rows import Place, best_places, sentence_rows
+from handlers.selection import count_words
+from handlers.sentence_rows import Place
 from handlers.sentences import sentences
 from handlers.summarization import SummarizationHandler, keep_scores
-from handlers.summary_budget import Budget
 from handlers.tokenization import TextTokenizer
 from model_store.manifest import Manifest
 from tests.models import ARCHITECTURES, MAX_TOKENS, tiny_tokenizer
@@ -320,116 +318,6 @@ def test_a_sentence_longer_than_a_row_is_scored_by_its_beginning(tokenizer: Text
 def test_a_text_without_tokens_is_refused(tokenizer: TextTokenizer) -> None:
     (error,) = pipeline(tokenizer)([item("\u200b")])
     assert isinstance(error, InvalidRequest)
-
-
-# --- rows
-
-
-@given(st.lists(st.integers(0, 70), min_size=1, max_size=60), st.integers(8, MAX_TOKENS))
-def test_rows_hold_every_sentence_whole_and_overlap(
-    tokenizer: TextTokenizer, lengths: list[int], max_tokens: int
-) -> None:
-    texts = [[1000 + number] * length for number, length in enumerate(lengths)]
-    rows = sentence_rows(tokenizer, texts, max_tokens)
-    cls, sep = tokenizer.single_prefix, tokenizer.single_suffix
-    room = max_tokens - 2
-    assert rows[0].first == 0
-    for one in rows:
-        assert len(one.row) <= max_tokens
-        expected: list[int] = []
-        for text, (start, end) in zip(texts[one.first :], one.spans, strict=False):
-            assert start == len(expected)
-            expected += [*cls, *text[:room], *sep]
-            assert end == len(expected)
-        assert one.row.input_ids == expected
-    held = [range(one.first, one.first + len(one.spans)) for one in rows]
-    assert {number for numbers in held for number in numbers} == set(range(len(texts)))
-    for before, after in pairwise(held):
-        assert before.start < after.start <= before.stop < after.stop
-        shared = sum(min(lengths[number], room) + 2 for number in range(after.start, before.stop))
-        assert shared <= max_tokens / 4
-
-
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
-def test_each_sentence_is_read_where_it_has_most_context(
-    tokenizer: TextTokenizer, lengths: list[int]
-) -> None:
-    rows = sentence_rows(tokenizer, [[7] * length for length in lengths])
-    places = best_places(rows)
-    assert len(places) == len(lengths)
-    for number, place in enumerate(places):
-        assert place.end - place.start == lengths[number] + 2
-        contexts = {}
-        for other, one in enumerate(rows):
-            if 0 <= number - one.first < len(one.spans):
-                start, end = one.spans[number - one.first]
-                contexts[Place(other, start, end)] = min(start, len(one.row) - end)
-        assert contexts[place] == max(contexts.values())
-
-
-def test_neighbouring_rows_share_context(tokenizer: TextTokenizer) -> None:
-    rows = sentence_rows(tokenizer, [[7] * 8] * 60)
-    for before, after in pairwise(rows):
-        assert before.first + len(before.spans) - after.first == 3
-
-
-# --- selection
-
-
-def choose(texts: Sequence[str], scores: Sequence[float], budget: Budget) -> list[int]:
-    return select(texts, scores, [len(text) for text in texts], budget)
-
-
-def test_what_was_said_is_not_said_again() -> None:
-    texts = [
-        "The contract ends on the 31st of December.",
-        "Please pay the bill.",
-        "the contract ends on the 31st of december",
-        "As we said, the contract ends on the 31st of December.",
-        "我们去公园吧。",
-        "今天我们去公园吧！",
-    ]
-    assert choose(texts, [0.9, 0.1, 0.8, 0.7, 0.5, 0.4], Budget(6)) == [0, 1, 4]
-
-
-def test_sentences_that_share_a_phrase_are_both_kept() -> None:
-    texts = ["The price of the phone rose to 300 euros.", "The price of the case did not change."]
-    assert choose(texts, [0.9, 0.8], Budget(2)) == [0, 1]
-
-
-def test_punctuation_and_emoji_are_no_sentence_unless_there_is_nothing_else() -> None:
-    assert choose(["***", "Fine.", "😀"], [0.9, 0.1, 0.8], Budget(3)) == [1]
-    assert choose(["***", "😀"], [0.1, 0.8], Budget(1)) == [1]
-
-
-def test_equal_scores_go_by_the_order_of_the_text() -> None:
-    assert choose(["One two.", "Three four.", "Five six."], [0.5] * 3, Budget(2)) == [0, 1]
-
-
-def test_a_sentence_that_does_not_fit_leaves_room_for_a_shorter_one() -> None:
-    texts = ["One two three four five.", "Six.", "Seven eight."]
-    assert choose(texts, [0.5, 0.2, 0.3], Budget(words=3)) == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Dr. Smith paid $3.50.", 4),
-        ("我爱北京。", 4),
-        ("iPhone 很好，は", 4),
-        ("", 0),
-        ("서울은 도시", 2),
-    ],
-)
-def test_words_are_counted_as_people_do(text: str, words: int) -> None:
-    assert count_words(text) == words
-
-
-def test_sentences_are_joined_as_their_script_does() -> None:
-    assert join(["One.", "Two!"]) == "One. Two!"
-    assert join(["今天。", "他说：“好的。”", "はい！"]) == "今天。他说：“好的。”はい！"
-    assert join(["今天。", "Hello.", "好。"]) == "今天。 Hello. 好。"
-    assert join(["One."]) == "One."
 
 
 def test_one_tokeniser_call_serves_all_items(tokenizer: TextTokenizer) -> None:
