@@ -71,7 +71,7 @@ def _emptied(port: socket.socket) -> list[socket.socket]:
     """Close a port that nobody else holds; those who waited in its queue."""
     found = []
     ends = time.monotonic() + GRACE_S
-    with port, contextlib.suppress(BlockingIOError):
+    with port, contextlib.suppress(OSError):  # nobody waits, or no descriptor is left
         port.setblocking(False)
         while time.monotonic() < ends:
             found.append(port.accept()[0])

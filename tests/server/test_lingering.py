@@ -58,6 +58,11 @@ def test_what_of_the_body_is_left_is_read_before_a_refusal_that_closes(reads: in
     assert serve(refusing(503, reads, connection="close")) == whole
 
 
+def test_a_body_that_was_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lingering, "LINGER_S", 60)
+    assert serve(refusing(reads=3), CLOSE)[-2:] == ["start", "body"]
+
+
 def test_a_connection_that_stays_open_is_not_waited_for():
     assert serve(refusing()) == ["start", "body"]
 
