@@ -1,7 +1,8 @@
 """The threads that run batches, while the engine's own thread receives, tokenises and answers.
 
 A backend lets go of Python's lock while it computes, so the batches of several threads run on
-several cores, and everything else goes on beside them. Each thread runs one batch at a time.
+several cores, and everything else goes on beside them. Each thread runs one batch at a time, out of
+a queue of its own: of several that wait for one queue, all would wake up for every batch.
 """
 
 import logging
@@ -31,6 +32,10 @@ class Ran:
     seconds: float
 
 
+Inbox = queue.SimpleQueue[tuple[Pipeline, Batch[str, Place]]]
+"""Of one thread."""
+
+
 class Crew:
     """Runs up to ``size`` batches at once."""
 
@@ -42,45 +47,49 @@ class Crew:
             wake: called from them whenever a batch is done.
         """
         self._wake = wake
-        self._todo: queue.SimpleQueue[tuple[Pipeline, Batch[str, Place]]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Ran] = queue.SimpleQueue()
-        self._given: dict[int, tuple[str, float]] = {}
-        """Model and start of each batch that was given and not taken back."""
+        self._given: dict[int, tuple[str, float, Inbox]] = {}
+        """Model, start and thread of each batch that was given and not taken back."""
+        self._idle: list[Inbox] = [queue.SimpleQueue() for _ in range(size)]
+        """The one whose caches are the warmest last."""
         self.size = size
-        for number in range(size):
-            threading.Thread(target=self._work, name=f"run-{number}", daemon=True).start()
+        for number, inbox in enumerate(self._idle):
+            name = f"run-{number}"
+            threading.Thread(target=self._work, args=(inbox,), name=name, daemon=True).start()
 
     @property
     def free(self) -> int:
         """Batches that would run at once."""
-        return self.size - len(self._given)
+        return len(self._idle)
 
     def works_on(self, model: str) -> bool:
         """Whether a batch of that model was given and not taken back."""
-        return any(name == model for name, _ in self._given.values())
+        return any(name == model for name, *_ in self._given.values())
 
     def longest_s(self) -> float:
         """For how long the oldest batch has been running; 0 without one."""
-        began = min((began for _, began in self._given.values()), default=None)
+        began = min((began for _, began, _ in self._given.values()), default=None)
         return 0.0 if began is None else time.monotonic() - began
 
     def run(self, pipeline: Pipeline, batch: Batch[str, Place]) -> None:
         """Give a batch; there must be a thread ``free``."""
-        self._given[id(batch)] = (batch.key, time.monotonic())
-        self._todo.put((pipeline, batch))
+        inbox = self._idle.pop()
+        self._given[id(batch)] = (batch.key, time.monotonic(), inbox)
+        inbox.put((pipeline, batch))
 
     def take(self) -> list[Ran]:
         """Take back what is done; does not wait."""
         done = []
         while not self._done.empty():
             ran = self._done.get()
-            del self._given[id(ran.batch)]
+            *_, inbox = self._given.pop(id(ran.batch))
+            self._idle.append(inbox)
             done.append(ran)
         return done
 
-    def _work(self) -> None:
+    def _work(self, inbox: Inbox) -> None:
         while True:
-            pipeline, batch = self._todo.get()
+            pipeline, batch = inbox.get()
             began = time.monotonic()
             outputs = run_rows(pipeline, batch.items, batch.padded_tokens)
             self._done.put(Ran(batch, outputs, began, time.monotonic() - began))

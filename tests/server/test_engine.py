@@ -36,12 +36,14 @@ class Recording:
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, int]] = []
+        self.threads: list[int] = []
         self.poison: int | None = None
         self.nan: int | None = None
 
     def run(self, inputs: Tensors) -> Tensors:
         ids = inputs["input_ids"] * inputs["attention_mask"]
         self.shapes.append(ids.shape)
+        self.threads.append(threading.get_ident())
         if self.poison is not None and (ids == self.poison).any():
             raise RuntimeError("poison")
         first = (ids.sum(axis=1) % 97).astype(np.float32)
@@ -329,6 +331,15 @@ def test_batches_run_side_by_side_and_others_gather_meanwhile(bench: Bench):
     gate.open.set()
     assert sorted(bench.drain()) == numbers
     assert (5, 8) in gate.shapes or {(3, 8), (2, 8)} <= set(gate.shapes)
+
+
+def test_texts_that_come_alone_run_in_the_same_thread(bench: Bench):
+    bench.engine = bench.hire(3)
+    for _ in range(20):
+        bench.peer.ask("the parcel")
+        bench.drain()
+    assert len(bench.backend.threads) == 20
+    assert len(set(bench.backend.threads)) == 1
 
 
 def test_two_streams_give_the_answers_of_one(bench: Bench):
