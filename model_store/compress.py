@@ -33,11 +33,12 @@ has."""
 CALIBRATION_TOKENS = 128
 """A longer row is cut: its activations have the same range, and cost more to collect."""
 
-FLOAT_OPERATORS = ("Gather", "Gemm")
-"""Left in float. ``Gather``: ONNX Runtime would turn the whole embedding table back into float at
-every run. ``Gemm``: a head on the pooled row has one matrix row per text; where its integer form is
-not fused, its weight is no constant, is not packed, and a lone text takes another kernel than a
-batch, so its logits would differ in the last bits."""
+FLOAT_OPERATORS = ("Attention", "Gather", "Gemm")
+"""Left in float. ``Attention``: it computes in float, so int8 in front of it would be rounding, and
+two more passes over queries and keys. ``Gather``: ONNX Runtime would turn the whole embedding table
+back into float at every run. ``Gemm``: a head on the pooled row has one matrix row per text; where
+its integer form is not fused, its weight is no constant, is not packed, and a lone text takes
+another kernel than a batch, so its logits would differ in the last bits."""
 
 
 def quantize_static(

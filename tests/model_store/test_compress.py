@@ -45,6 +45,19 @@ def test_embeddings_and_pooled_heads_stay_in_float() -> None:
         assert set(weights) <= floats
 
 
+def test_attention_reads_queries_keys_and_values_that_were_not_rounded() -> None:
+    graph = onnx.load(str(tiny_graphs().int8)).graph
+    made = {output: node for node in graph.node for output in node.output}
+    attentions = [node for node in graph.node if node.op_type == "Attention"]
+    assert attentions
+    for node in attentions:
+        for name in node.input[:3]:
+            source = made[name]
+            while source.op_type in ("Reshape", "Transpose"):
+                source = made[source.input[0]]
+            assert source.op_type == "Add"  # of the bias
+
+
 def test_padding_of_the_calibration_has_no_part(tmp_path: Path) -> None:
     graphs = tiny_graphs()
     texts = [sample_inputs(graphs.vocabulary, 1, tokens, seed=tokens) for tokens in range(5, 9)]

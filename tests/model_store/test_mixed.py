@@ -145,7 +145,6 @@ def test_a_kind_is_the_same_module_of_every_layer(tmp_path: Path) -> None:
     mixed = MixedGraph(graphs.fp32, graphs.int8, naming=name_kinds)
     assert mixed.parts == [
         "*.attention.self.query",
-        "*.attention.self",  # the product of the two
         "*.attention.self.key",
         "*.attention.self.value",
         "*.attention.output.dense",
