@@ -118,8 +118,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             say(f"round {number + 1} of {arguments.rounds}")
             rounds.append(one_round(targets, bare, bodies, arguments))
         served = [target.facts.get("models") for target in targets if target.name == OURS]
-        say("HTTP alone")
-        http = http_alone.measured(version, arguments.clients, arguments.rounds, arguments.seconds)
+    say("HTTP alone")
+    http = http_alone.measured(version, arguments.clients, arguments.rounds, arguments.seconds)
     result = {
         "kind": "bench",
         "machine": facts,

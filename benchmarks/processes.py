@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import psutil
 
@@ -33,6 +33,23 @@ class Family:
         """Proportional set size now, by part: shared pages are divided among those who share."""
         return self._summed(lambda one: one.memory_full_info().pss)
 
+    def sleep(self) -> None:
+        """Stop the family until it is ``awake``."""
+        for one in self.members():
+            one.suspend()
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let those run that ``sleep``; they do again afterwards. Others are left alone."""
+        asleep = [one for one in self.members() if one.status() == psutil.STATUS_STOPPED]
+        for one in asleep:
+            one.resume()
+        try:
+            yield
+        finally:
+            for one in asleep:
+                one.suspend()
+
     def settle(self, quiet_s: float = 0.4, within_s: float = 30.0) -> None:
         """Wait until the family is idle: what a round left in its queues must not cost the next."""
         ends = time.monotonic() + within_s
@@ -40,7 +57,7 @@ class Family:
         while time.monotonic() < ends:
             time.sleep(quiet_s)
             now = sum(self.cpu().values())
-            if now - before < 0.1 * quiet_s:
+            if now - before < 0.3 * quiet_s:  # LitServe polls with a seventh of a core
                 return
             before = now
 

@@ -16,11 +16,12 @@ def loaded(target: Target, bodies: Path, clients: int, seconds: float) -> dict[s
     Returns once the server is idle: what it still works on for clients that are gone would cost
     whoever is measured next.
     """
-    target.family.settle()
-    before = target.family.cpu()
-    load = drive(target.url, bodies, clients, seconds)
-    spent = used(before, target.family.cpu())
-    target.family.settle()
+    with target.family.awake():
+        target.family.settle()
+        before = target.family.cpu()
+        load = drive(target.url, bodies, clients, seconds)
+        spent = used(before, target.family.cpu())
+        target.family.settle()
     answered = max(1, load.requests)
     return load.plain() | {"cpu_ms": {name: 1000 * s / answered for name, s in spent.items()}}
 

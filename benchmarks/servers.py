@@ -78,7 +78,7 @@ def parts(report: Mapping[str, Any]) -> dict[int, str]:
 
 @contextlib.contextmanager
 def peer(name: str, folder: Path, log: Path) -> Iterator[Target]:
-    """A peer on a checkpoint folder."""
+    """A peer on a checkpoint folder, asleep: what polls must not cost others anything."""
     port = free_port()
     command = [sys.executable, "-m", PEERS[name], str(folder), str(port)]
     with log.open("wb") as sink:
@@ -86,7 +86,9 @@ def peer(name: str, folder: Path, log: Path) -> Iterator[Target]:
     url = f"http://127.0.0.1:{port}/predict"
     try:
         _wait(url, process, log)
-        yield Target(name, url, Family(process.pid), {})
+        family = Family(process.pid)
+        family.sleep()
+        yield Target(name, url, family, {})
     finally:
         _end(process)
 
@@ -106,6 +108,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is not None:
         return
     family = Family(process.pid).members()
+    for one in family:
+        one.resume()
     process.terminate()
     _, alive = psutil.wait_procs(family, timeout=5)
     for one in alive:
