@@ -46,7 +46,7 @@ models: $(DONE)  ## Train, export, quantise, verify and publish the four embedde
 load: $(DONE_DEV)  ## A minute of chatbot turns and recommender bursts, with limits.
 	$(BIN)/python -m loadtests.run
 
-bench: $(DONE_DEV)  ## Speed beside peers and bare engines, a quarter of an hour; leave the machine alone meanwhile.
+bench: $(DONE_DEV)  ## Speed beside peers and bare engines, twelve minutes; leave the machine alone meanwhile.
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.bench --out build/bench/bench.json
 
 bench-full: $(DONE_DEV)  ## Also overload, documents, text lengths, numbers of models, start and memory.

@@ -28,7 +28,7 @@ STYLE = """
   text { font: 13px Helvetica, Arial, sans-serif; fill: var(--ink); }
   .soft { fill: var(--soft); font-size: 12px; }
   .head { font-weight: bold; font-size: 14px; }
-  .value { font-size: 11px; }
+  .value { font-size: 11px; paint-order: stroke; stroke: var(--paper); stroke-width: 7px; }
   .paper { fill: var(--paper); }
   .grid { stroke: var(--grid); }
   .axis { stroke: var(--soft); }
