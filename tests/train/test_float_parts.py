@@ -90,7 +90,7 @@ def test_the_layer_that_int8_ruins_is_published_in_float(wish: str, tmp_path: Pa
 def test_where_no_attempt_is_enough_int8_is_left_out_with_all_that_was_tried(
     tmp_path: Path,
 ) -> None:
-    version, console = run(tmp_path, (0, 1))
+    version, console = run(tmp_path, (0, 1), "gates.max_label_flips=3")
     assert version.artifact("onnx", "int8") is None
     assert [path.name for path in (version.folder / "onnx").iterdir()] == ["model.onnx"]
     found = told(version)
